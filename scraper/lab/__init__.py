@@ -1,0 +1,7 @@
+"""A small hostile web on loopback with metered proxies in front of it: demo, test bench, policy bench.
+
+Sites: catalogue.py (the truth) -> shops.py (what a shop serves) -> defences.py (who is refused, and how, with the
+marks of vendors.py) -> sites.py (HTTP, faults).  Proxies: exits.py and credentials.py (rules) -> gateways.py over
+wire.py.  truth.py keeps the books, server.py joins all, process.py starts it from elsewhere, __main__.py by hand.
+It imports nothing else of the project, so it cannot share a misunderstanding with what it tests.
+"""
