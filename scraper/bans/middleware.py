@@ -1,0 +1,285 @@
+"""ADAPTER. Judges every download in two phases and decides, with one count of attempts a page, what follows.
+
+HeaderPhase (610) sees an answer before redirects are followed, and every error of a download. BodyPhase (585) sees the
+body after CheckedCompression (590) has decompressed it and before a meta refresh is followed. Both send VERDICT_GIVEN.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from scrapy import Request
+from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
+)
+from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
+
+from scraper import names
+from scraper.bans import contracts, reactions, rules, signatures
+from scraper.bans.completeness import UNDECODABLE_ERRORS, is_whole
+from scraper.errors import CertificateRefused, GatewayError, TargetRefused
+from scraper.options import read
+from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+logger = logging.getLogger(__name__)
+
+CUT = "body_cut"  # response flag: the compressed body ends before its encoding says
+UNDECODABLE = "body_undecodable"  # response flag: the body is not what its Content-Encoding says
+_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
+    (TargetRefused, "target_refused"),
+    (CertificateRefused, "certificate_refused"),
+    (DownloadTimeoutError, "timeout"),
+    (ResponseDataLossError, CUT),
+    (CannotResolveHostError, "dns"),
+    (DownloadConnectionRefusedError, "connection_refused"),
+    (DownloadCancelledError, "too_large"),
+    (DownloadFailedError, "download_failed"),
+    (OSError, "connection_lost"),
+)
+# A retry starts afresh: these keys belong to the try that ended.
+_OF_ONE_TRY = (
+    names.WIRE_BYTES,
+    names.VERDICT,
+    "redirect_times",
+    "redirect_ttl",
+    "redirect_urls",
+    "redirect_reasons",
+    "download_slot",
+    "download_latency",
+)
+_OF_THE_IDENTITY = (names.IDENTITY, names.COOKIEJAR, names.POOL)
+
+
+class PageGivenUp(IgnoreRequest):
+    """No attempt is left for this page; it is listed in failed.jsonl with the rule that decided last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    limits: reactions.Limits
+    retry_priority: int
+    site_give_up: int
+
+
+class _Judge:
+    """What both phases share: counting, telling the others, and acting on the reaction."""
+
+    def __init__(self, crawler: Crawler, options: Options) -> None:
+        self.crawler = crawler
+        self.options = options
+        self.signatures = signatures.load()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        settings = crawler.settings
+        limits = reactions.Limits(
+            attempts=read(settings, "BAN_MAX_ATTEMPTS", int, at_least=1),
+            rate_wait_s=read(settings, "BAN_RATE_LIMIT_WAIT_S", float, at_least=0),
+            rate_wait_max_s=read(settings, "BAN_RETRY_AFTER_MAX_S", float, at_least=0),
+            fault_wait_s=read(settings, "BAN_FAULT_WAIT_S", float, at_least=0),
+        )
+        options = Options(
+            limits=limits,
+            retry_priority=read(settings, "BAN_RETRY_PRIORITY", int),
+            site_give_up=read(settings, "BAN_SITE_GIVE_UP", int, at_least=1),
+        )
+        return cls(crawler, options)
+
+    def settle(self, request: Request, response: Response | None, verdict: Verdict) -> Request | None:
+        """Count and publish the verdict. Returns the retry, None to hand the page on; raises PageGivenUp."""
+        site = rules.site_of(request.url)
+        stats = self.crawler.stats
+        if _is_robots(request):
+            stats.inc_value(f"robots/{verdict.outcome}")
+        elif request.meta.get(names.WARM_UP):
+            stats.inc_value(f"entry_visits/{verdict.outcome}")
+        else:
+            stats.inc_value(f"verdicts/{verdict.outcome}")
+            stats.inc_value(f"sites/{site}/{verdict.outcome}")
+        if verdict.outcome in (BLOCKED, RATE_LIMITED):
+            stats.inc_value(f"bans/{verdict.rule}")
+        elif verdict.outcome in (FAULT, SITE_ERROR):
+            stats.inc_value(f"faults/{verdict.rule}")
+        request.meta[names.VERDICT] = verdict.rule
+        self.crawler.signals.send_catch_log(
+            names.VERDICT_GIVEN, request=request, response=response, verdict=verdict
+        )
+        attempt = request.meta.get(names.ATTEMPT, 1)
+        reaction = reactions.react(verdict, attempt, self.options.limits)
+        if reaction.site_wait_s:
+            self.crawler.signals.send_catch_log(names.SITE_WAIT, host=site, wait_s=reaction.site_wait_s)
+        if reaction.action == reactions.HAND_ON or request.meta.get(names.WARM_UP):
+            return None
+        if reaction.action == reactions.GIVE_UP:
+            raise self.give_up(request, verdict)
+        stats.inc_value("pages/retries")
+        logger.debug("%s: %s (%s), try %d", request.url, verdict.rule, verdict.evidence, attempt + 1)
+        keep_identity = verdict.outcome in (RATE_LIMITED, SITE_ERROR)
+        return self._again(request, attempt + 1, reaction.wait_s, keep_identity)
+
+    def give_up(self, request: Request, verdict: Verdict) -> PageGivenUp:
+        """Count the page as lost and tell the run; returns what to raise."""
+        attempts = request.meta.get(names.ATTEMPT, 1)
+        if _is_robots(request):
+            self.crawler.stats.inc_value("robots/given_up")
+        else:
+            self.crawler.stats.inc_value("pages/given_up")
+            self.crawler.stats.inc_value(f"pages/given_up/{verdict.rule}")
+            self.crawler.signals.send_catch_log(names.PAGE_GIVEN_UP, request=request, verdict=verdict)
+        logger.info(
+            "given up after %d tries: %s (%s: %s)", attempts, request.url, verdict.rule, verdict.evidence
+        )
+        return PageGivenUp(f"{verdict.rule} after {attempts} tries")
+
+    def _again(self, request: Request, attempt: int, wait_s: float, keep_identity: bool) -> Request:
+        meta = dict(request.meta)
+        first_url = (
+            (meta.get("redirect_urls") or [request.url])[0] if request.method == "GET" else request.url
+        )
+        for key in _OF_ONE_TRY if keep_identity else (*_OF_ONE_TRY, *_OF_THE_IDENTITY):
+            meta.pop(key, None)
+        meta[names.ATTEMPT] = attempt
+        if wait_s:
+            meta[names.NOT_BEFORE] = time.monotonic() + wait_s
+        priority = request.priority + (self.options.retry_priority if attempt == 2 else 0)
+        return request.replace(url=first_url, meta=meta, dont_filter=True, priority=priority)
+
+
+class HeaderPhase(_Judge):
+    """Status, headers and errors. Also drops the pages of a site where nothing passes any more."""
+
+    def __init__(self, crawler: Crawler, options: Options) -> None:
+        super().__init__(crawler, options)
+        self._given_up_in_a_row: dict[str, int] = {}
+        crawler.signals.connect(self._page_given_up, signal=names.PAGE_GIVEN_UP)
+        crawler.signals.connect(self._verdict_given, signal=names.VERDICT_GIVEN)
+
+    def process_request(self, request: Request) -> None:
+        request.meta.pop(names.VERDICT, None)  # a spider may have copied the meta of another page
+        site = rules.site_of(request.url)
+        if self._given_up_in_a_row.get(site, 0) >= self.options.site_give_up:
+            raise self.give_up(request, Verdict(BLOCKED, "site_given_up", evidence=site))
+
+    def process_response(self, request: Request, response: Response) -> Request | Response:
+        if "cached" in response.flags:
+            return response
+        headers = _headers_of(response)
+        verdict = rules.judge_headers(
+            request.url, response.status, headers, self.signatures, datetime.now(UTC)
+        )
+        if verdict is None and _is_robots(request) and 400 <= response.status < 500:
+            verdict = Verdict(GONE, "robots_absent")  # a refused robots.txt says nothing about the pages
+        if verdict is None:
+            return response
+        return self.settle(request, response, verdict) or response
+
+    def process_exception(self, request: Request, exception: Exception) -> Request | None:
+        if isinstance(exception, IgnoreRequest):
+            return None
+        if isinstance(exception, GatewayError):
+            kind = f"gateway_{exception.kind}"
+        else:
+            kind = next((word for known, word in _FAULTS if isinstance(exception, known)), "unexpected_error")
+        if kind == "unexpected_error":
+            logger.error("download of %s raised", request.url, exc_info=exception)
+        return self.settle(request, None, rules.judge_fault(kind, str(exception) or type(exception).__name__))
+
+    def _page_given_up(self, request: Request, verdict: Verdict) -> None:
+        if verdict.outcome == BLOCKED:
+            site = rules.site_of(request.url)
+            self._given_up_in_a_row[site] = self._given_up_in_a_row.get(site, 0) + 1
+
+    def _verdict_given(self, request: Request, verdict: Verdict) -> None:
+        if verdict.outcome == GOOD:
+            self._given_up_in_a_row.pop(rules.site_of(request.url), None)
+
+
+class BodyPhase(_Judge):
+    """The decompressed body: signatures, completeness, and the spider's content contract."""
+
+    def __init__(self, crawler: Crawler, options: Options) -> None:
+        super().__init__(crawler, options)
+        spider = crawler.spider
+        table = getattr(spider, "good_page", None) or {}
+        self.contracts = contracts.parse(getattr(spider, "name", "spider"), table)
+
+    def process_response(self, request: Request, response: Response) -> Request | Response:
+        if "cached" in response.flags or request.meta.get(names.VERDICT):
+            return response  # the headers have said it
+        return self.settle(request, response, self._judge(request, response)) or response
+
+    def _judge(self, request: Request, response: Response) -> Verdict:
+        for flag in (CUT, UNDECODABLE):
+            if flag in response.flags:
+                return rules.judge_fault(flag, _headers_of(response).get("content-encoding", ""))
+        headers = _headers_of(response)
+        verdict = rules.judge_body(
+            response.status, headers, response.body, self.signatures, datetime.now(UTC)
+        )
+        if verdict.outcome != GOOD or _is_robots(request):
+            return verdict
+        first_try = request.meta.get(names.ATTEMPT, 1) == 1
+        if first_try and rules.unproven_end(headers, response.body):
+            return rules.judge_fault(
+                CUT, "no length, no </html>"
+            )  # asked once more; twice the same is the page
+        contract = self.contracts.get(_callback_name(request))
+        return (contract and self._broken(contract, response)) or verdict
+
+    @staticmethod
+    def _broken(contract: contracts.Contract, response: Response) -> Verdict | None:
+        if not isinstance(response, TextResponse):
+            return contracts.judge(contract, response.body, "", None)
+        selector = response.selector if isinstance(response, HtmlResponse | XmlResponse) else None
+        return contracts.judge(contract, response.body, response.text, selector)
+
+
+class CheckedCompression(HttpCompressionMiddleware):
+    """Scrapy's decompression, which takes what it can of a cut body and raises past every retry on a wrong one."""
+
+    def process_response(  # type: ignore[override]  # Scrapy deprecates the spider argument it still declares
+        self, request: Request, response: Response
+    ) -> Request | Response:
+        encoding = response.headers.get("Content-Encoding")
+        if request.method == "HEAD" or not encoding or not response.body:
+            return response
+        raw = response.body
+        try:
+            result = super().process_response(request, response)
+        except IgnoreRequest:
+            raise
+        except UNDECODABLE_ERRORS as error:
+            logger.debug("%s: body is not %s: %s", request.url, encoding, error)
+            return response.replace(flags=[*response.flags, UNDECODABLE])
+        if isinstance(result, Response) and not is_whole(encoding.decode("latin-1"), raw, len(result.body)):
+            return result.replace(flags=[*result.flags, CUT])
+        return result
+
+
+def _headers_of(response: Response) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
+        for name, values in response.headers.items()
+    }
+
+
+def _is_robots(request: Request) -> bool:
+    return request.url.endswith("/robots.txt") and bool(request.meta.get("dont_obey_robotstxt"))
+
+
+def _callback_name(request: Request) -> str:
+    return getattr(request.callback, "__name__", "parse") if request.callback else "parse"

@@ -1,0 +1,118 @@
+"""I/O. The store of a run that is not resumed: everything in memory, every operation O(log n)."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import dataclass, field
+from itertools import count
+
+from scraper.frontier.contract import Counts, Page
+
+
+@dataclass(slots=True)
+class _Host:
+    ready: list[tuple[int, int, Page]] = field(default_factory=list)  # heap: -priority, order of arrival
+    delayed: list[tuple[float, int, Page]] = field(default_factory=list)  # heap: not before
+    delay_s: float = 0.0
+    free_at_s: float = 0.0
+    downloading: int = 0
+    listed_at_s: float | None = None  # the time of its one valid entry in the agenda
+
+
+class MemoryStore:
+    """``delay_s`` between two leases of a host, varied by the share ``jitter``; ``host_limit`` pages in download."""
+
+    def __init__(self, delay_s: float, jitter: float, host_limit: int, chance: random.Random) -> None:
+        self._delay_s = delay_s
+        self._jitter = jitter
+        self._host_limit = host_limit
+        self._chance = chance
+        self._hosts: dict[str, _Host] = {}
+        self._agenda: list[tuple[float, int, str]] = []  # heap: when a host may be asked next
+        self._order = count()
+        self._seen: set[bytes] = set()
+        self._leased: dict[int, Page] = {}
+        self._in_download: set[int] = set()
+        self._pending = 0
+
+    def put(self, page: Page, *, again: bool = False) -> bool:
+        if not again and page.key in self._seen:
+            return False
+        self._seen.add(page.key)
+        host = self._hosts.setdefault(page.host, _Host(delay_s=self._delay_s))
+        if page.not_before_s:
+            heapq.heappush(host.delayed, (page.not_before_s, next(self._order), page))
+        else:
+            heapq.heappush(host.ready, (-page.priority, next(self._order), page))
+        self._pending += 1
+        self._list(page.host, host)
+        return True
+
+    def lease(self, now_s: float) -> Page | None:
+        while self._agenda and self._agenda[0][0] <= now_s:
+            at_s, _, name = heapq.heappop(self._agenda)
+            host = self._hosts[name]
+            if host.listed_at_s != at_s:
+                continue  # a later entry took its place
+            host.listed_at_s = None
+            while host.delayed and host.delayed[0][0] <= now_s:
+                _, order, page = heapq.heappop(host.delayed)
+                heapq.heappush(host.ready, (-page.priority, order, page))
+            if not host.ready or host.free_at_s > now_s or host.downloading >= self._host_limit:
+                self._list(name, host)
+                continue
+            _, _, page = heapq.heappop(host.ready)
+            vary = 1 + self._jitter * (2 * self._chance.random() - 1)
+            host.free_at_s = now_s + host.delay_s * vary
+            host.downloading += 1
+            self._pending -= 1
+            self._leased[id(page)] = page
+            self._in_download.add(id(page))
+            self._list(name, host)
+            return page
+        return None
+
+    def next_at_s(self) -> float | None:
+        return self._agenda[0][0] if self._agenda else None
+
+    def downloaded(self, page: Page, now_s: float) -> None:
+        if id(page) in self._in_download:
+            self._in_download.remove(id(page))
+            host = self._hosts[page.host]
+            host.downloading -= 1
+            self._list(page.host, host)
+
+    def ack(self, page: Page, now_s: float) -> None:
+        self.downloaded(page, now_s)
+        self._leased.pop(id(page), None)
+
+    def block_host(self, host: str, until_s: float) -> None:
+        entry = self._hosts.setdefault(host, _Host(delay_s=self._delay_s))
+        entry.free_at_s = max(entry.free_at_s, until_s)
+        self._list(host, entry)
+
+    def set_delay(self, host: str, delay_s: float) -> None:
+        entry = self._hosts.setdefault(host, _Host(delay_s=self._delay_s))
+        entry.delay_s = max(self._delay_s, delay_s)
+
+    def slow_down(self, host: str, factor: float, at_least_s: float) -> None:
+        entry = self._hosts.setdefault(host, _Host(delay_s=self._delay_s))
+        entry.delay_s = max(entry.delay_s * factor, at_least_s)
+
+    def counts(self) -> Counts:
+        return Counts(self._pending, len(self._leased))
+
+    def _list(self, name: str, host: _Host) -> None:
+        """Put the host on the agenda for when it can next give a page; not at all while only an event can help."""
+        if host.downloading >= self._host_limit:
+            return
+        if host.ready:
+            at_s = host.free_at_s
+        elif host.delayed:
+            at_s = max(host.free_at_s, host.delayed[0][0])
+        else:
+            return
+        if host.listed_at_s != at_s:
+            host.listed_at_s = at_s
+            heapq.heappush(self._agenda, (at_s, next(self._order), name))

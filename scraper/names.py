@@ -1,0 +1,26 @@
+"""The names by which subjects meet: request meta keys and signals. No folder imports another for them.
+
+Stats keys are strings beside the adapter that writes them; docs/stats.md lists every one.
+"""
+
+from __future__ import annotations
+
+# --- request meta: what a spider may ask ---------------------------------------------------------------------
+ASK_COUNTRY = "proxy_country"  # str, ISO 3166 alpha-2 in lower case: only exits of this country
+ASK_POOL = "proxy_pool"  # str: only this pool of proxies.toml
+
+# --- request meta: what we write ------------------------------------------------------------------------------
+ATTEMPT = "attempt"  # int >= 1: which try at this page this is, over all causes
+IDENTITY = "identity"  # str: id of the identity the request goes out as; carries no secret
+COOKIEJAR = "cookiejar"  # Scrapy's own key; we set it to the identity's id
+POOL = "pool"  # str: pool of that identity
+WARM_UP = "warm_up"  # bool: a visit whose only use is its cookies; never tried again, never stored
+NOT_BEFORE = "not_before"  # float, monotonic seconds: the frontier does not lease the page earlier
+VERDICT = "verdict"  # str: name of the rule that decided about the response
+WIRE_BYTES = "wire_bytes"  # int: bytes that this try moved at the socket, both directions
+
+# --- signals (crawler.signals), with their arguments ------------------------------------------------------------
+VERDICT_GIVEN = "scraper.verdict_given"  # request, response | None, verdict: every download ends in one
+SITE_WAIT = "scraper.site_wait"  # host: str, wait_s: float: nobody asks this host for that long
+PAGE_GIVEN_UP = "scraper.page_given_up"  # request, verdict: no attempt is left for this page
+RUN_ENDED = "scraper.run_ended"  # report: dict: the run's report is written

@@ -1,0 +1,160 @@
+"""What every frontier store promises, run against each of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from scraper.frontier.contract import Counts, Page, Store
+from scraper.frontier.memory import MemoryStore
+
+STORES: dict[str, Callable[..., Store]] = {"memory": MemoryStore}
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest) -> Callable[..., Store]:
+    def store(delay_s: float = 0.0, jitter: float = 0.0, host_limit: int = 100) -> Store:
+        return STORES[request.param](delay_s, jitter, host_limit, random.Random(1))
+
+    return store
+
+
+def page(name: str, host: str = "a.example", priority: int = 0, not_before_s: float = 0.0) -> Page:
+    return Page(name.encode(), host, priority, name, not_before_s)
+
+
+def drain(store: Store, now_s: float) -> list[str]:
+    found = []
+    while (leased := store.lease(now_s)) is not None:
+        found.append(leased.request)
+    return found
+
+
+def test_a_page_is_put_once_unless_it_comes_again(make: Callable[..., Store]) -> None:
+    store = make()
+    assert store.put(page("x"))
+    assert not store.put(page("x"))
+    assert store.put(page("x"), again=True)
+    assert drain(store, 1.0) == ["x", "x"]
+
+
+def test_priority_goes_first_and_equal_ones_in_order_of_arrival(make: Callable[..., Store]) -> None:
+    store = make()
+    for name, priority in (("low", -1), ("first", 0), ("high", 5), ("second", 0)):
+        store.put(page(name, priority=priority))
+    assert drain(store, 1.0) == ["high", "first", "second", "low"]
+
+
+def test_hosts_take_turns(make: Callable[..., Store]) -> None:
+    store = make()
+    for n in range(3):
+        store.put(page(f"a{n}", "a.example"))
+    store.put(page("b0", "b.example"))
+    assert drain(store, 1.0).index("b0") < 2
+
+
+def test_two_leases_of_a_host_are_apart_by_its_delay_and_never_early(make: Callable[..., Store]) -> None:
+    store = make(delay_s=2.0)
+    for n in range(3):
+        store.put(page(f"a{n}"))
+    assert drain(store, 10.0) == ["a0"]
+    assert store.next_at_s() == 12.0
+    assert drain(store, 11.999) == []
+    assert drain(store, 12.0) == ["a1"]
+
+
+def test_a_crawl_delay_lengthens_the_delay_and_never_shortens_it(make: Callable[..., Store]) -> None:
+    store = make(delay_s=2.0)
+    store.set_delay("a.example", 5.0)
+    store.set_delay("b.example", 0.5)
+    for host in ("a.example", "b.example"):
+        store.put(page("1" + host, host))
+        store.put(page("2" + host, host))
+    drain(store, 10.0)
+    assert drain(store, 12.0) == ["2b.example"]
+    assert drain(store, 15.0) == ["2a.example"]
+
+
+def test_a_blocked_host_waits_and_the_others_do_not(make: Callable[..., Store]) -> None:
+    store = make()
+    store.put(page("a", "a.example"))
+    store.put(page("b", "b.example"))
+    store.block_host("a.example", 30.0)
+    assert drain(store, 1.0) == ["b"]
+    assert store.next_at_s() == 30.0
+    assert drain(store, 30.0) == ["a"]
+
+
+def test_a_host_that_is_slowed_down_stays_slower(make: Callable[..., Store]) -> None:
+    store = make()
+    store.slow_down("a.example", 2.0, 1.0)
+    store.slow_down("a.example", 2.0, 1.0)
+    for n in range(2):
+        store.put(page(f"a{n}"))
+    assert drain(store, 10.0) == ["a0"]
+    assert store.next_at_s() == 12.0
+
+
+def test_a_page_that_waits_is_leased_when_its_time_has_come(make: Callable[..., Store]) -> None:
+    store = make()
+    store.put(page("later", not_before_s=20.0))
+    store.put(page("now"))
+    assert drain(store, 10.0) == ["now"]
+    assert store.next_at_s() == 20.0
+    assert store.counts() == Counts(pending=1, leased=1)
+    assert drain(store, 20.0) == ["later"]
+
+
+def test_a_host_has_only_so_many_pages_in_download(make: Callable[..., Store]) -> None:
+    store = make(host_limit=2)
+    for n in range(4):
+        store.put(page(f"a{n}"))
+    first, second = store.lease(1.0), store.lease(1.0)
+    assert first and second and store.lease(1.0) is None
+    assert store.next_at_s() is None
+    store.downloaded(first, 2.0)
+    store.downloaded(first, 2.0)
+    assert store.lease(2.0) is not None and store.lease(2.0) is None
+    assert store.counts() == Counts(pending=1, leased=3), "a lease outlives the download"
+
+
+def test_a_lease_ends_with_its_ack(make: Callable[..., Store]) -> None:
+    store = make()
+    store.put(page("x"))
+    leased = store.lease(1.0)
+    assert leased is not None and store.counts() == Counts(0, 1)
+    store.ack(leased, 2.0)
+    assert store.counts() == Counts(0, 0)
+    assert not store.put(page("x")), "it stays known"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_page_is_leased_exactly_once_whatever_happens_in_between(
+    make: Callable[..., Store], seed: int
+) -> None:
+    chance = random.Random(seed)
+    store = make(delay_s=0.5, jitter=0.5, host_limit=3)
+    put, got, out, now_s, last = 0, [], [], 0.0, {}
+    while put < 300 or store.counts().pending or out:
+        now_s += chance.random() * 0.2
+        roll = chance.random()
+        host = f"h{chance.randrange(8)}.example"
+        if roll < 0.4 and put < 300:
+            store.put(page(str(put), host, chance.randrange(3), now_s + 3 if chance.random() < 0.2 else 0.0))
+            put += 1
+        elif roll < 0.8:
+            leased = store.lease(now_s)
+            if leased is not None:
+                assert now_s - last.get(leased.host, -1.0) >= 0.25, "never earlier than the shortest delay"
+                last[leased.host] = now_s
+                got.append(leased.request)
+                out.append(leased)
+        elif roll < 0.97 and out:
+            leased = out.pop(chance.randrange(len(out)))
+            store.downloaded(leased, now_s)
+            store.ack(leased, now_s)
+        elif roll >= 0.99:
+            store.block_host(host, now_s + 2)
+    assert sorted(got, key=int) == [str(n) for n in range(300)]

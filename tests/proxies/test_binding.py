@@ -1,0 +1,42 @@
+"""Sites that bind a visitor to the exit that entered are recognised, others are not accused."""
+
+from __future__ import annotations
+
+from scraper.proxies.binding import SUSPICIONS, Binding
+from scraper.verdicts import BLOCKED, GOOD, Verdict
+
+GOOD_PAGE, BLOCK = Verdict(GOOD, "good"), Verdict(BLOCKED, "status_403", kind="denied")
+
+
+def entered() -> Binding:
+    rules = Binding()
+    rules.is_suspicion("shop.example", "home-1", GOOD_PAGE, linked=False)
+    return rules
+
+
+def test_new_identities_refused_at_linked_pages_mean_a_bound_site() -> None:
+    rules = entered()
+    for n in range(SUSPICIONS):
+        assert rules.is_suspicion("shop.example", f"home-{n + 2}", BLOCK, linked=True)
+    assert rules.needs_entry("shop.example", "home-9")
+    assert not rules.needs_entry("shop.example", "home-1")
+    assert not rules.needs_entry("other.example", "home-9")
+    assert not rules.is_suspicion("shop.example", "home-9", BLOCK, linked=True), "then a block is a block"
+
+
+def test_a_new_identity_that_gets_in_by_a_link_clears_the_site() -> None:
+    rules = entered()
+    rules.is_suspicion("shop.example", "home-2", BLOCK, linked=True)
+    rules.is_suspicion("shop.example", "home-3", GOOD_PAGE, linked=True)
+    rules.is_suspicion("shop.example", "home-4", BLOCK, linked=True)
+    assert not rules.needs_entry("shop.example", "home-5")
+
+
+def test_a_block_at_the_front_door_or_where_nobody_ever_got_in_is_no_suspicion() -> None:
+    assert not Binding().is_suspicion("shop.example", "home-2", BLOCK, linked=True)
+    assert not entered().is_suspicion("shop.example", "home-2", BLOCK, linked=False)
+    assert not entered().is_suspicion("shop.example", "home-1", BLOCK, linked=True), (
+        "it had got in: it was found out"
+    )
+    geo = Verdict(BLOCKED, "geo_wall", kind="geo")
+    assert not entered().is_suspicion("shop.example", "home-2", geo, linked=True)

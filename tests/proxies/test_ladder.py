@@ -1,0 +1,120 @@
+"""A site is asked through the cheapest pool that still gets pages."""
+
+from __future__ import annotations
+
+from scraper.proxies.ladder import Arm, Ladder
+from scraper.proxies.pools import Endpoint, Pool
+from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, Verdict
+
+CHEAP = Pool("cheap", "list", 0.5, endpoints=(Endpoint("http", "a.example", 1),))
+HOME = Pool(
+    "home", "gateway", 3.0, ("us", "de"), (Endpoint("http", "b.example", 1),), "-{country}", "-{session}"
+)
+PHONE = Pool(
+    "phone", "gateway", 8.0, ("us", "de"), (Endpoint("http", "c.example", 1),), "-{country}", "-{session}"
+)
+BLOCK, GEO = Verdict(BLOCKED, "status_403"), Verdict(BLOCKED, "geo_wall", kind="geo")
+
+
+def ladder(*countries: str) -> Ladder:
+    return Ladder([CHEAP, HOME, PHONE], patience=2, countries=countries)
+
+
+def arm(rules: Ladder, site: str = "shop.example", **asks: str) -> Arm:
+    found = rules.arm(site, 0.0, **asks)
+    assert found is not None
+    return found
+
+
+def test_blocks_in_a_row_move_a_site_up_one_rung_and_no_other_site() -> None:
+    rules = ladder()
+    for _ in range(2):
+        rules.report("shop.example", Arm(CHEAP), BLOCK)
+    assert arm(rules).pool is HOME
+    assert arm(rules, "other.example").pool is CHEAP
+
+
+def test_a_good_page_between_two_blocks_keeps_the_rung() -> None:
+    rules = ladder()
+    for verdict in (BLOCK, Verdict(GOOD, "good"), BLOCK):
+        rules.report("shop.example", Arm(CHEAP), verdict)
+    assert arm(rules).pool is CHEAP
+
+
+def test_a_404_and_a_fault_say_nothing_about_the_pool() -> None:
+    rules = ladder()
+    for verdict in [Verdict(GONE, "status_404"), Verdict(FAULT, "timeout")] * 5:
+        rules.report("shop.example", Arm(CHEAP), verdict)
+    assert arm(rules).pool is CHEAP
+
+
+def test_late_news_about_a_rung_already_left_is_ignored() -> None:
+    rules = ladder()
+    for _ in range(4):
+        rules.report("shop.example", Arm(CHEAP), BLOCK)
+    assert arm(rules).pool is HOME
+
+
+def test_the_dearest_rung_is_the_end() -> None:
+    rules = ladder()
+    for pool in (CHEAP, HOME, PHONE, PHONE):
+        for _ in range(2):
+            rules.report("shop.example", Arm(pool), BLOCK)
+    assert arm(rules).pool is PHONE
+
+
+def test_a_geo_wall_walks_through_the_spiders_countries_at_the_cheapest_pool_that_has_them() -> None:
+    rules = ladder("us", "de")
+    rules.report("shop.example", Arm(CHEAP), GEO)
+    assert arm(rules) == Arm(HOME, "us")
+    rules.report("shop.example", Arm(CHEAP), GEO)  # late news
+    rules.report("shop.example", Arm(HOME, "us"), GEO)
+    assert arm(rules) == Arm(HOME, "de")
+
+
+def test_without_countries_a_geo_wall_changes_nothing() -> None:
+    rules = ladder()
+    rules.report("shop.example", Arm(CHEAP), GEO)
+    assert arm(rules) == Arm(CHEAP)
+
+
+def test_a_request_may_ask_for_pool_and_country() -> None:
+    assert arm(ladder(), pool="phone").pool is PHONE
+    assert arm(ladder(), country="de") == Arm(HOME, "de")
+    assert ladder().arm("shop.example", 0.0, country="fr") is None
+
+
+def test_a_pool_that_never_answers_is_left_alone_and_comes_back() -> None:
+    rules = ladder()
+    opened = [rules.failed(CHEAP, 0.0) for _ in range(Ladder.FAILURES_TO_OPEN)]
+    assert opened[-1] and not any(opened[:-1])
+    assert arm(rules).pool is HOME
+    back = rules.arm("shop.example", Ladder.OPEN_S + 1)
+    assert back is not None and back.pool is CHEAP
+
+
+def test_a_wrong_password_closes_a_pool_at_once_and_for_longer() -> None:
+    rules = ladder()
+    assert rules.failed(CHEAP, 0.0, final=True)
+    still = rules.arm("shop.example", Ladder.OPEN_S + 1)
+    assert still is not None and still.pool is HOME
+
+
+def test_with_every_pool_closed_there_is_no_arm_and_never_our_own_address() -> None:
+    rules = ladder()
+    for pool in (CHEAP, HOME, PHONE):
+        rules.failed(pool, 0.0, final=True)
+    assert rules.arm("shop.example", 1.0) is None
+
+
+def test_only_refusals_that_waiting_does_not_change_make_all_pools_hopeless() -> None:
+    rules = ladder()
+    rules.failed(CHEAP, 0.0, final=True)
+    rules.failed(HOME, 0.0, final=True)
+    for _ in range(Ladder.FAILURES_TO_OPEN):
+        rules.failed(PHONE, 0.0)
+    assert not rules.hopeless()
+    rules.failed(PHONE, 99.0, final=True)
+    assert rules.hopeless()
+    rules.answered(CHEAP)
+    assert not rules.hopeless()
