@@ -1,0 +1,167 @@
+"""Rule: the report as a person reads it in a terminal, at most 100 columns wide. Only paths are never broken."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from scraper.runs.words import count, duration, money, percent, plural, size
+from scraper.verdicts import BLOCKED, GOOD, OUTCOMES
+
+WIDTH = 100  # columns
+_LABEL = 12  # columns of "  records   "
+_PACE_S = 10  # seconds a run must have lasted for its pace to mean something
+_GLUE = "\xa0"  # a space that textwrap does not break at
+_MOST = 4  # pools, sites, rules and errors named one by one
+
+
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """Lines of the summary, without colour; the first starts with the outcome's word in capitals."""
+    verdict, run, paths = report["verdict"], report["run"], report["paths"]
+    head = (
+        f"{verdict['outcome'].upper()}  {run['spider']}  run {run['run_id']}  {duration(run['duration_s'])}  "
+        f"v {run['version']}  exit {verdict['exit_code']}"
+    )
+    rows: list[tuple[str, str]] = [("why", f"{verdict['reason']} [{verdict['rule']}]")]
+    if verdict["next_step"]:
+        rows.append(("next", verdict["next_step"]))
+    if verdict["outcome"] != "failed_start":
+        rows += [("records", _records(report["records"])), ("cost", _cost(report))]
+        rows.append(("pages", _pages(report)))
+        rows += [(name, _counts(report[name])) for name in ("blocks", "faults") if report[name]]
+        rows += [("pools", _pools(report["pools"]))] if report["pools"] else []
+        rows += [("worst", line) for line in _worst_sites(report["sites"])]
+        rows += [("given up", _counts(report["given_up"]))] if report["given_up"] else []
+        rows += [("errors", line) for line in _errors(report["errors"])]
+        rows += [("workers", line) for line in _workers(report["batches"])]
+    text = [*textwrap.wrap(head, WIDTH, subsequent_indent="  ", break_on_hyphens=False)]
+    last = ""
+    for label, value in rows:
+        text += _wrapped("" if label == last else label, value)
+        last = label
+    names = (("data", "data"), ("failed", "failed"), ("log", "log"), ("report", "report"))
+    text += [f"  {label:<{_LABEL - 2}}{paths[key]}" for label, key in names if paths.get(key)]
+    return text + _command(run["command"])
+
+
+def _records(records: Mapping[str, int]) -> str:
+    parts = [f"{count(records['scraped'])} scraped"]
+    names = {"dropped": "dropped", "duplicate": "duplicate", "dead_letter": "dead letters"}
+    parts += [f"{count(records[key])} {name}" for key, name in names.items() if records[key]]
+    parts += [f"{count(records['unaccounted'])} unaccounted for"] if records["unaccounted"] else []
+    return _phrases([f"{count(records['stored'])} stored", f"({', '.join(parts)})"])
+
+
+def _cost(report: Mapping[str, Any]) -> str:
+    cost = report["cost"]
+    parts = [money(cost["usd"])]
+    if cost["bytes"]:
+        parts.append(f"{size(cost['bytes'])} {_METERED[cost['bytes_counted_at']]}")
+    if not report["pools"]:
+        parts.append("direct, no proxy was used")
+    elif cost["usd_per_1000_records"] is not None:
+        parts.append(f"{money(cost['usd_per_1000_records'])} / 1,000 records")
+    if cost["usd_wasted"]:
+        parts.append(f"{money(cost['usd_wasted'])} wasted ({percent(cost['usd_wasted'], cost['usd'])})")
+    return _phrases(parts)
+
+
+_METERED = {"socket": "metered", "scrapy": "(estimate, without TLS)"}
+
+
+def _pages(report: Mapping[str, Any]) -> str:
+    pages = report["pages"]
+    good, downloads = pages["good"], pages["downloads"]
+    if not downloads:
+        return "none was downloaded"
+    parts = [f"{percent(good, downloads)} good   ({count(good)} of {plural(downloads, 'download')})"]
+    if pages["good_per_min"] and report["run"]["duration_s"] >= _PACE_S:
+        parts.append(f"{pages['good_per_min']:,.0f}/min")
+    if pages["retries"]:
+        per_record = pages["retries_per_record"]
+        parts.append(
+            f"{count(pages['retries'])} retries" + (f", {per_record:.2f}/record" if per_record else "")
+        )
+    if pages["given_up"]:
+        parts.append(f"{count(pages['given_up'])} given up")
+    return _phrases(parts)
+
+
+def _pools(pools: list[Mapping[str, Any]]) -> str:
+    named = [
+        f"{pool['pool']}: {plural(pool['requests'], 'request')} {size(pool['bytes'])} {money(pool['usd'])}"
+        for pool in pools[:_MOST]
+    ]
+    return _more(named, len(pools))
+
+
+def _worst_sites(sites: list[Mapping[str, Any]]) -> list[str]:
+    """The sites that lost most downloads, with their share of good ones; none where all went well."""
+    total = {site["site"]: sum(site[outcome] for outcome in OUTCOMES) for site in sites}
+    bad = [site for site in sites if total[site["site"]] > site[GOOD]]
+    bad.sort(key=lambda site: site[GOOD] - total[site["site"]])
+    shown = []
+    for site in bad[:_MOST]:
+        causes = ", ".join(f"{count(site[name])} {name}" for name in (BLOCKED, *_OTHER) if site[name])
+        good = f"{percent(site[GOOD], total[site['site']])} of {count(total[site['site']])} good"
+        shown.append(f"{site['site']}  {good}  {causes}" + (f"  {money(site['usd'])}" if site["usd"] else ""))
+    return shown
+
+
+_OTHER = tuple(outcome for outcome in OUTCOMES if outcome not in (GOOD, BLOCKED))
+
+
+def _errors(errors: list[Mapping[str, Any]]) -> list[str]:
+    shown = [
+        textwrap.shorten(
+            f"{count(error['count'])} x {error['error']} in {error['place']}: {error['message']}",
+            2 * (WIDTH - _LABEL),
+            placeholder=" ...",
+        )
+        for error in errors[:_MOST]
+    ]
+    return shown + ([f"and {len(errors) - _MOST} more kinds"] if len(errors) > _MOST else [])
+
+
+def _workers(batches: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if batches["worker_deaths"]:
+        parts.append(f"{count(batches['worker_deaths'])} died and were replaced")
+    if batches["held_back_s"] >= 1:
+        parts.append(f"the crawl waited {duration(batches['held_back_s'])} for them")
+    return [", ".join(parts)] if parts else []
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    named = [f"{name} {count(number)}" for name, number in list(counts.items())[:_MOST]]
+    return _more(named, len(counts))
+
+
+def _more(named: list[str], number: int) -> str:
+    return _phrases([*named, f"and {number - _MOST} more"] if number > _MOST else named)
+
+
+def _phrases(parts: list[str]) -> str:
+    """The parts side by side; a line may end between two, not within one."""
+    return "   ".join(part.replace(" ", _GLUE) for part in parts)
+
+
+def _wrapped(label: str, value: str) -> list[str]:
+    head, rest = f"  {label:<{_LABEL - 2}}", " " * _LABEL
+    broken = textwrap.wrap(value, WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace(_GLUE, " ") for line in broken]
+
+
+def _command(command: list[str]) -> list[str]:
+    """What to type to run it again, over several lines where it is long; an option stays with its value."""
+    text, line, words = [], "  again     ", [shlex.quote(word) for word in command]
+    while words:
+        taken = 2 if words[0].startswith("-") else 1
+        word, words = " ".join(words[:taken]), words[taken:]
+        if len(line) + len(word) + 2 > WIDTH and line.strip() != "again":
+            text.append(line.rstrip() + " \\")
+            line = " " * _LABEL
+        line += word + " "
+    return [*text, line.rstrip()] if command else []

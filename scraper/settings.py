@@ -1,0 +1,141 @@
+"""Every setting of the project: unit, default, reason. Change a value here, with ``-s NAME=value``, or in a spider.
+
+The first part sets Scrapy's own settings where its defaults do not suit a crawl that is paid by the gigabyte and must
+be trusted; the second part holds ours.
+"""
+
+from __future__ import annotations
+
+import os
+
+BOT_NAME = "scraper"
+SPIDER_MODULES = ["spiders"]
+NEWSPIDER_MODULE = "spiders"
+COMMANDS_MODULE = "scraper.commands"
+TEMPLATES_DIR = os.path.join(os.path.dirname(__file__), "templates")
+
+# --- Scrapy: the engine --------------------------------------------------------------------------------------
+# uvloop takes about 4 % less CPU a page than asyncio's own loop; it does not exist on Windows.
+ASYNCIO_EVENT_LOOP = None if os.name == "nt" else "uvloop.Loop"
+# Tasks started for every response, whatever it yields: the default of 100 costs half of a page's CPU
+# (2.4-3.0 ms a page against 1.3 ms with 4). More helps only where one response yields many items that wait on I/O.
+CONCURRENT_ITEMS = 4
+CONCURRENT_REQUESTS = 16  # requests in flight over all hosts; also bounds what a stop has to wait for
+SCHEDULER = "scraper.frontier.scheduler.FrontierScheduler"
+
+# --- Scrapy: polite by default -------------------------------------------------------------------------------
+ROBOTSTXT_OBEY = True  # with its Crawl-delay, which the frontier holds
+CONCURRENT_REQUESTS_PER_DOMAIN = 4  # requests in flight to one host; browsers use 6
+DOWNLOAD_DELAY = 0.25  # seconds between two requests to one host: 4 a second, what a small site bears
+DOWNLOAD_DELAY_JITTER = 0.5  # share by which the delay varies
+USER_AGENT = "Mozilla/5.0 (compatible; scraper)"  # without an identity's own; name yourself here
+
+# --- Scrapy: bounded downloads -------------------------------------------------------------------------------
+DOWNLOAD_TIMEOUT = 30  # seconds for one try: a residential exit that needs longer is dearer than another exit
+DOWNLOAD_MAXSIZE = 32 * 1024 * 1024  # bytes of a body, compressed or not; Scrapy's 1 GiB is a memory bomb
+DOWNLOAD_WARNSIZE = 8 * 1024 * 1024  # bytes; a page of this size is worth a line in the log
+DEPTH_LIMIT = 0  # spiders bound their own depth (-a max_depth=)
+MEMUSAGE_LIMIT_MB = 4096  # MB of resident memory at which a crawl stops itself rather than be killed
+
+# --- Scrapy: closed doors ------------------------------------------------------------------------------------
+TELNETCONSOLE_ENABLED = False  # runs code for whoever can connect
+REMOTE_CONTROL_ENABLED = False  # the same, new in Scrapy 2.19, on by default there
+DOWNLOAD_HANDLERS = {
+    "http": "scraper.proxies.handler.ProxyDownloadHandler",
+    "https": "scraper.proxies.handler.ProxyDownloadHandler",
+    "file": None,  # a link to file:///etc/passwd would be fetched as a page
+    "ftp": None,
+    "s3": None,
+    "data": None,
+}
+# a proxy could rewrite every https page; a pool may say `intercepts = true`
+DOWNLOAD_VERIFY_CERTIFICATES = True
+
+# --- Scrapy: components --------------------------------------------------------------------------------------
+# bans/ decides on retries, with one count of attempts a page; two counters would multiply
+RETRY_ENABLED = False
+DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,  # also reads http_proxy from the environment
+    # Process order of a response is from high to low: headers are judged before a redirect (600) is followed, the
+    # body after it is decompressed (590) and before a meta refresh (580).
+    "scraper.bans.middleware.BodyPhase": 585,
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
+    "scraper.bans.middleware.CheckedCompression": 590,
+    "scraper.bans.middleware.HeaderPhase": 610,
+    "scraper.proxies.middleware.IdentityMiddleware": 690,
+    "scraper.proxies.middleware.IdentityCookiesMiddleware": 700,
+}
+SPIDER_MIDDLEWARES = {
+    "scraper.batches.spidermw.OriginMiddleware": 10,  # nearest to the engine: it sees what is left of the items
+}
+ITEM_PROCESSOR = "scraper.batches.spidermw.OriginProcessor"  # tells the pipeline which page an item came from
+ITEM_PIPELINES = {
+    "scraper.batches.pipeline.BatchPipeline": 900,  # last: what reaches it is stored
+}
+EXTENSIONS = {
+    "scrapy.extensions.logstats.LogStats": None,  # runs/ writes a line a minute that says more
+    "scrapy.extensions.telnet.TelnetConsole": None,
+    "scraper.runs.extension.RunExtension": 1000,  # last: the others have written their stats by then
+}
+LOG_VERSIONS: list[str] = []  # run.json holds them
+STATS_DUMP = False  # report.json holds them
+LOG_LEVEL = "INFO"  # DEBUG prints whole items and every request
+
+# --- where things lie ----------------------------------------------------------------------------------------
+DATA_DIR = "data"  # folder of everything a run writes, relative to where the crawl was started
+RUN_ID = ""  # empty: <spider>-<UTC time>-<4 hex digits>
+RUN_DIR = ""  # empty: <DATA_DIR>/runs/<run id>: record, report, failed pages, spool
+OUT_DIR = ""  # empty: <DATA_DIR>/out/<run id>: the records
+
+# --- proxies/ ------------------------------------------------------------------------------------------------
+# the pools; a missing file stops the start, so that nothing goes out unproxied by mistake
+PROXIES_FILE = "proxies.toml"
+PROXY_IDENTITY_IN_FLIGHT = 1  # requests at once through one identity; a person has one tab loading
+PROXY_IDENTITY_MAX_USES = 100  # requests after which an identity is retired though nothing was wrong
+PROXY_IDENTITY_MAX_AGE_S = 480.0  # seconds: 0.8 of the 10 minutes that most gateways hold a session
+# seconds: 0.8 of the shortest idle rule known (60 s); then the exit may have changed
+PROXY_IDENTITY_MAX_IDLE_S = 48.0
+# blocks at one pool, with no good page between, after which a host gets the next dearer pool
+PROXY_LADDER_BLOCKS = 2
+PROXY_DEAD_AFTER = 20  # tries in a row, over all pools, that no exit or site answered; then the run stops
+PROXY_CONNECT_TIMEOUT_S = 10.0  # seconds to connect, tunnel and TLS included; a gateway needs 1-3
+# targets on loopback, private and link-local addresses: refused, they are traps
+ALLOW_PRIVATE_ADDRESSES = False
+TLS_CA_FILE = ""  # PEM file of further authorities to trust beside the system's
+
+# --- bans/ ---------------------------------------------------------------------------------------------------
+BAN_MAX_ATTEMPTS = 6  # tries at one page over all causes; then it is listed in failed.jsonl
+BAN_RETRY_PRIORITY = 10  # added to the priority of a page that is tried again: its identity is still warm
+BAN_RETRY_AFTER_MAX_S = 120.0  # seconds; a site that asks for longer waits is asked again after this
+BAN_RATE_LIMIT_WAIT_S = 5.0  # seconds to leave a site alone after a 429 without Retry-After
+# seconds before a page is tried again after a network or gateway fault, doubled each time
+BAN_FAULT_WAIT_S = 0.5
+# pages of one host given up in a row as blocked; then the host's other pages are given up too
+BAN_SITE_GIVE_UP = 30
+
+# --- frontier/ -----------------------------------------------------------------------------------------------
+FRONTIER_CRAWL_DELAY_MAX_S = 30.0  # seconds; the most that a Crawl-delay in robots.txt may ask of us
+FRONTIER_SLOW_FACTOR = 1.25  # by which a host's delay grows each time it says that we are too fast
+FRONTIER_SLOW_AT_LEAST_S = 0.1  # seconds that delay has then at least
+
+# --- batches/ and sinks/ -------------------------------------------------------------------------------------
+# worker processes; the crawl itself needs one core; 0: in the crawl's own process
+BATCH_WORKERS = max(1, (os.cpu_count() or 1) - 1)
+BATCH_ITEMS = 100  # items of a batch: 1 -> 100 saves 10-20 x CPU, more saves nothing
+BATCH_BYTES = 1024 * 1024  # bytes of a batch
+BATCH_AGE_S = 0.5  # seconds the oldest item of a batch waits at most
+BATCH_BACKLOG_BYTES = 64 * 1024 * 1024  # bytes spooled and not yet stored, above which the crawl is held back
+BATCH_ITEM_DEADLINE_S = 30.0  # seconds one item may take in a worker; then it is taken for hung
+BATCH_DRAIN_TIMEOUT_S = 60.0  # seconds to wait at the end for what is spooled
+BATCH_STEPS = ["clean", "main_text", "content_hash"]  # functions on rows, in order
+SINK = "parquet"  # parquet, jsonl, or an import path
+
+# --- runs/ ---------------------------------------------------------------------------------------------------
+RUN_HEARTBEAT_S = 10.0  # seconds between two writes of run.json
+RUN_MIN_ITEMS = 1  # stored records below which a finished run has failed
+RUN_LOG_INTERVAL_S = 60.0  # seconds between two status lines in a log
+# share of pages given up, above which a run has failed: with a tenth missing it is no data set
+RUN_MAX_GIVEN_UP_RATE = 0.1
+RUN_WARN_RATE = 0.02  # share of pages given up or with a raising callback, above which a run is degraded
+RUN_MAX_ERROR_RATE = 0.5  # share of pages whose callback raised, above which a run has failed
