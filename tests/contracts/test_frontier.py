@@ -112,11 +112,14 @@ def test_a_host_has_only_so_many_pages_in_download(make: Callable[..., Store]) -
     for n in range(4):
         store.put(page(f"a{n}"))
     first, second = store.lease(1.0), store.lease(1.0)
-    assert first and second and store.lease(1.0) is None
+    assert first
+    assert second
+    assert store.lease(1.0) is None
     assert store.next_at_s() is None
     store.downloaded(first, 2.0)
     store.downloaded(first, 2.0)
-    assert store.lease(2.0) is not None and store.lease(2.0) is None
+    assert store.lease(2.0) is not None
+    assert store.lease(2.0) is None
     assert store.counts() == Counts(pending=1, leased=3), "a lease outlives the download"
 
 
@@ -124,7 +127,8 @@ def test_a_lease_ends_with_its_ack(make: Callable[..., Store]) -> None:
     store = make()
     store.put(page("x"))
     leased = store.lease(1.0)
-    assert leased is not None and store.counts() == Counts(0, 1)
+    assert leased is not None
+    assert store.counts() == Counts(0, 1)
     store.ack(leased, 2.0)
     assert store.counts() == Counts(0, 0)
     assert not store.put(page("x")), "it stays known"

@@ -87,17 +87,20 @@ def test_a_request_may_ask_for_pool_and_country() -> None:
 def test_a_pool_that_never_answers_is_left_alone_and_comes_back() -> None:
     rules = ladder()
     opened = [rules.failed(CHEAP, 0.0) for _ in range(Ladder.FAILURES_TO_OPEN)]
-    assert opened[-1] and not any(opened[:-1])
+    assert opened[-1]
+    assert not any(opened[:-1])
     assert arm(rules).pool is HOME
     back = rules.arm("shop.example", Ladder.OPEN_S + 1)
-    assert back is not None and back.pool is CHEAP
+    assert back is not None
+    assert back.pool is CHEAP
 
 
 def test_a_wrong_password_closes_a_pool_at_once_and_for_longer() -> None:
     rules = ladder()
     assert rules.failed(CHEAP, 0.0, final=True)
     still = rules.arm("shop.example", Ladder.OPEN_S + 1)
-    assert still is not None and still.pool is HOME
+    assert still is not None
+    assert still.pool is HOME
 
 
 def test_with_every_pool_closed_there_is_no_arm_and_never_our_own_address() -> None:

@@ -75,12 +75,14 @@ def test_age_idle_time_and_uses_end_an_identity() -> None:
         first = lease(names)
         names.release(first.id, 0.0 if case == "idle" else 100.0)
         second, aged = names.lease("shop.example", HOME, now_s)
-        assert second is not first and [old.retired for old in aged] == [case]
+        assert second is not first
+        assert [old.retired for old in aged] == [case]
     names = roster()
     for _ in range(5):
         last = lease(names)
         names.release(last.id, 0.0)
-    assert lease(names) is not last and last.retired == "uses"
+    assert lease(names) is not last
+    assert last.retired == "uses"
 
 
 def test_a_blocked_list_proxy_rests_at_that_site_only_and_comes_back() -> None:
@@ -100,4 +102,5 @@ def test_as_a_last_resort_the_proxy_that_may_soonest_is_taken() -> None:
         names.retire(identity.id, "gateway_unreachable", float(now_s), cool_s=5.0)
     assert names.lease("shop.example", LIST, 3.0)[0] is None
     identity, _ = names.lease("shop.example", LIST, 3.0, last_resort=True)
-    assert identity is not None and identity.index == 0
+    assert identity is not None
+    assert identity.index == 0
