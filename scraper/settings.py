@@ -128,7 +128,8 @@ BATCH_AGE_S = 0.5  # seconds the oldest item of a batch waits at most
 BATCH_BACKLOG_BYTES = 64 * 1024 * 1024  # bytes spooled and not yet stored, above which the crawl is held back
 BATCH_ITEM_DEADLINE_S = 30.0  # seconds one item may take in a worker; then it is taken for hung
 BATCH_DRAIN_TIMEOUT_S = 60.0  # seconds to wait at the end for what is spooled
-BATCH_STEPS = ["clean", "main_text", "content_hash"]  # functions on rows, in order
+# functions on rows, in order, with their options; the HTML itself is not stored: keep=True would
+BATCH_STEPS = ["clean", {"main_text": {"keep": False}}, "content_hash"]
 SINK = "parquet"  # parquet, jsonl, or an import path
 
 # --- runs/ ---------------------------------------------------------------------------------------------------

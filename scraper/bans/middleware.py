@@ -29,6 +29,7 @@ from scraper import names
 from scraper.bans import contracts, reactions, rules, signatures
 from scraper.bans.completeness import UNDECODABLE_ERRORS, is_whole
 from scraper.errors import CertificateRefused, GatewayError, TargetRefused
+from scraper.extract.document import ordinary_until
 from scraper.options import read
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CUT = "body_cut"  # response flag: the compressed body ends before its encoding says
+TRAP = "cut_before_a_trap"  # response flag: what follows would have stalled the parser
+TRAP_BYTES = 128 * 1024  # of a body; a shorter one cannot stall the parser for more than about 0.5 s
 UNDECODABLE = "body_undecodable"  # response flag: the body is not what its Content-Encoding says
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (TargetRefused, "target_refused"),
@@ -220,6 +223,7 @@ class BodyPhase(_Judge):
     def process_response(self, request: Request, response: Response) -> Request | Response:
         if "cached" in response.flags or request.meta.get(names.VERDICT):
             return response  # the headers have said it
+        response = _without_traps(response)
         return self.settle(request, response, self._judge(request, response)) or response
 
     def _judge(self, request: Request, response: Response) -> Verdict:
@@ -268,6 +272,20 @@ class CheckedCompression(HttpCompressionMiddleware):
         if isinstance(result, Response) and not is_whole(encoding.decode("latin-1"), raw, len(result.body)):
             return result.replace(flags=[*result.flags, CUT])
         return result
+
+
+def _without_traps(response: Response) -> Response:
+    """Cut a page before a tag that would stall the parser of every selector (120,000 attributes: 50 s)."""
+    if len(response.body) < TRAP_BYTES or not isinstance(response, HtmlResponse):
+        return response
+    try:
+        text = response.text
+    except (LookupError, ValueError):
+        return response  # a charset that is none
+    end = ordinary_until(text)
+    if end == len(text):
+        return response
+    return response.replace(body=text[:end], encoding="utf-8", flags=[*response.flags, TRAP])
 
 
 def _headers_of(response: Response) -> dict[str, str]:
