@@ -27,7 +27,7 @@ from scraper.spider import GoodPage, Spider
 LAB_SETTINGS = {
     "ALLOW_PRIVATE_ADDRESSES": True,
     "DOWNLOAD_DELAY": 0.05,
-    "DOWNLOAD_TIMEOUT": 6,
+    "DOWNLOAD_TIMEOUT": 4,
     "CONCURRENT_REQUESTS": 32,
 }
 

@@ -1,0 +1,89 @@
+"""RULE. An item of any kind -> the bytes that the spool keeps. Done once, on arrival.
+
+dict, dataclass, attrs, pydantic and scrapy.Item, also nested, through itemadapter. bytes stay bytes, an
+aware datetime stays one (in UTC); a naive datetime, date, Decimal, UUID or Enum value becomes its text, a
+set or tuple a list; a lone surrogate (JSON APIs send them, no file can hold them) becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from itemadapter import ItemAdapter
+
+COLUMNS = (
+    "_key",
+    "_url",
+    "_scraped_at",
+    "_type",
+)  # ours in every row; an item's own fields never replace them
+
+
+class NotEncodable(ValueError):
+    """No row can be made of the item; the text names the field."""
+
+
+def row_of(item: Any, *, key: str, url: str | None, scraped_at: datetime) -> dict[str, Any]:
+    """The item's fields and our columns, not yet copied deeply. NotEncodable if it is not an item."""
+    if not ItemAdapter.is_item(item):
+        raise NotEncodable(f"{type(item).__name__} is not an item")
+    row = {str(name): value for name, value in ItemAdapter(item).items()}
+    row.update(zip(COLUMNS, (key, url, scraped_at, type(item).__name__), strict=True))
+    return row
+
+
+def encode(row: dict[str, Any]) -> bytes:
+    """msgpack of the row. NotEncodable names the first field that cannot be encoded, and why."""
+    try:
+        return _ENCODER.encode(row)
+    except UnicodeEncodeError:
+        row = _without_surrogates(row)
+    except Exception as error:  # the item's own code ran
+        raise NotEncodable(_reason(row, error)) from error
+    try:
+        return _ENCODER.encode(row)
+    except Exception as error:
+        raise NotEncodable(_reason(row, error)) from error
+
+
+def _plain(value: Any) -> Any:
+    """For what msgspec does not know: pydantic models, scrapy.Item, other mappings, subclasses of str and
+    numbers.
+    """
+    if ItemAdapter.is_item(value):
+        return dict(ItemAdapter(value))
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"a {type(value).__name__} cannot be stored")
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
+
+
+def _reason(row: dict[str, Any], error: Exception) -> str:
+    for name, value in row.items():
+        try:
+            _ENCODER.encode(value)
+        except Exception as cause:  # noqa: BLE001  # the item's own code ran
+            return f"field {name!r}: {cause or type(cause).__name__}"
+    return str(error)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if ItemAdapter.is_item(value) or isinstance(value, Mapping):
+        pairs = ItemAdapter(value).items() if ItemAdapter.is_item(value) else value.items()
+        return {_without_surrogates(name): _without_surrogates(inner) for name, inner in pairs}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_without_surrogates(inner) for inner in value]
+    return value

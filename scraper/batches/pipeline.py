@@ -1,0 +1,154 @@
+"""ADAPTER. The item pipeline: each item is encoded, spooled and thereby safe; worker processes do the rest.
+
+`process_item` returns when the item is in the spool (so `item_scraped` means: no death of any process loses
+it), and waits while the spool holds too much, which holds the crawl back by itself: Scrapy takes no new
+requests while responses wait for their items. It writes the stats ``batches/*``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from scrapy.exceptions import DropItem
+from scrapy.utils.reactor import is_asyncio_reactor_installed
+
+from scraper.batches import encode, steps, wire
+from scraper.batches.batcher import Limits
+from scraper.batches.delivery import Delivery, Options
+from scraper.batches.spidermw import ORIGIN, OriginMiddleware, OriginProcessor
+from scraper.batches.worker import Job
+from scraper.errors import ConfigError
+from scraper.options import read
+from scraper.sinks import contract
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+logger = logging.getLogger(__name__)
+
+SETTLED = ("batches/stored", "batches/dropped", "batches/duplicate", "batches/dead_letter")
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """All settings of the folder."""
+
+    run_id: str
+    delivery: Options
+
+
+def options_from(settings: Any) -> PipelineOptions:
+    """Read and check the settings; ConfigError names the wrong one."""
+    job = Job(
+        steps=read(settings, "BATCH_STEPS", list),
+        sink=read(settings, "SINK", str),
+        out_dir=str(Path(_given(settings, "OUT_DIR")).absolute()),
+    )
+    steps.load(job.steps)
+    contract.load(job.sink, job.out_dir)
+    items = read(settings, "BATCH_ITEMS", int, at_least=1)
+    if items > wire.MAX_ITEMS:
+        raise ConfigError("BATCH_ITEMS", items, f"must be at most {wire.MAX_ITEMS}")
+    return PipelineOptions(
+        run_id=_given(settings, "RUN_ID"),
+        delivery=Options(
+            run_dir=Path(_given(settings, "RUN_DIR")).absolute(),
+            job=job,
+            workers=read(settings, "BATCH_WORKERS", int, at_least=0),
+            limits=Limits(
+                items=items,
+                size=read(settings, "BATCH_BYTES", int, at_least=1),
+                age_s=read(settings, "BATCH_AGE_S", float, at_least=0.01),
+            ),
+            backlog_bytes=read(settings, "BATCH_BACKLOG_BYTES", int, at_least=0),
+            drain_timeout_s=read(settings, "BATCH_DRAIN_TIMEOUT_S", float, at_least=0),
+            item_deadline_s=read(settings, "BATCH_ITEM_DEADLINE_S", float, at_least=0.1),
+        ),
+    )
+
+
+class BatchPipeline:
+    """Settings: BATCH_*, SINK, OUT_DIR, RUN_DIR, RUN_ID; needs OriginMiddleware and OriginProcessor in
+    theirs.
+    """
+
+    def __init__(self, crawler: Crawler, options: PipelineOptions) -> None:
+        assert crawler.stats is not None
+        self._crawler = crawler
+        self._stats = crawler.stats
+        self._options = options
+        self._delivery = Delivery(options.delivery, self._count, self._failed)
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler, options_from(crawler.settings))
+
+    async def open_spider(self) -> None:
+        if not is_asyncio_reactor_installed():
+            reactor = self._crawler.settings.get("TWISTED_REACTOR")
+            raise ConfigError("TWISTED_REACTOR", reactor, "must be Scrapy's default, an asyncio reactor")
+        if self._crawler.get_spider_middleware(OriginMiddleware) is None:
+            names = "scraper.batches.spidermw.OriginMiddleware"
+            raise ConfigError("SPIDER_MIDDLEWARES", None, f"must have {names} (10: nearest to the engine)")
+        assert self._crawler.engine is not None
+        if not isinstance(self._crawler.engine.scraper.itemproc, OriginProcessor):
+            processor = self._crawler.settings.get("ITEM_PROCESSOR")
+            raise ConfigError("ITEM_PROCESSOR", processor, "must be scraper.batches.spidermw.OriginProcessor")
+        for name in (*SETTLED, "batches/scraped", "batches/written", "batches/worker_deaths"):
+            self._stats.inc_value(name, 0)
+        await self._delivery.open()
+        if recovered := self._stats.get_value("batches/recovered", 0):
+            self._stats.inc_value("batches/scraped", recovered)
+            logger.info("delivering %(n)d items that an earlier start left in the spool", {"n": recovered})
+
+    async def process_item(self, item: Any) -> Any:
+        self._stats.inc_value("batches/scraped")
+        origin = ORIGIN.get()
+        key = f"{self._options.run_id}/{origin.page}/{origin.ordinal}"
+        try:
+            row = encode.row_of(item, key=key, url=origin.url, scraped_at=datetime.now(UTC))
+            payload = encode.encode(row)
+        except encode.NotEncodable as error:
+            self._delivery.dead_letter(key, "encode", str(error), item)
+            raise DropItem(f"dead letter {key}: {error}") from error
+        await self._delivery.put(payload)
+        return item
+
+    async def close_spider(self) -> None:
+        await self._delivery.close()
+        unfinished = self._stats.get_value("batches/scraped", 0) - sum(
+            self._stats.get_value(n, 0) for n in SETTLED
+        )
+        self._stats.set_value("batches/unfinished", unfinished)
+        if self._delivery.finish_failure:
+            self._stats.set_value("batches/finish_failure", self._delivery.finish_failure)
+            logger.warning(
+                "all records are stored, but not merged (%(why)s): read the folder with union_by_name",
+                {"why": self._delivery.finish_failure},
+            )
+
+    def _count(self, name: str, by: float) -> None:
+        self._stats.inc_value(name, by)  # type: ignore[arg-type]  # seconds are counted too
+
+    def _failed(self, why: str) -> None:
+        self._stats.set_value("batches/failure", why)
+        logger.error("storage failed: %(why)s", {"why": why})
+        self._closing = asyncio.get_running_loop().create_task(self._stop_crawl())
+
+    async def _stop_crawl(self) -> None:
+        engine = self._crawler.engine
+        if engine is not None and engine.spider is not None:
+            await engine.close_spider_async(reason="storage_failed")
+
+
+def _given(settings: Any, name: str) -> str:
+    value = read(settings, name, str)
+    if not value:
+        raise ConfigError(name, value, "is empty; the crawl command sets it, else give it with -s")
+    return value

@@ -1,0 +1,333 @@
+"""I/O. Starts, watches and restarts the worker processes, on an asyncio loop, with no shared queues.
+
+Each worker has one private socket: a worker that is killed at any instruction can spoil nothing but its
+own. It gets at most PREFETCH batches; when its socket ends it is reaped, its batches go back to the front,
+the progress cell tells which item it was at, and a new worker starts, later and later if they die without
+delivering anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import mmap
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import types
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, Protocol
+
+from scraper.batches import wire, worker
+from scraper.batches.spool import Batch
+
+PREFETCH = (
+    2  # batches per worker: the next one is there when the first is done; more would only wait elsewhere
+)
+COMMIT_DEADLINE_S = 120.0  # of a sink for one batch, with its retries; a merge has FINISH_DEADLINE_S
+FINISH_DEADLINE_S = 600.0  # merging 10 GB at 20 MB/s
+START_DEADLINE_S = 60.0  # to import the sink's libraries on a machine that swaps
+MAX_START_DEATHS = (
+    5  # workers in a row that died before their first word: something is wrong with all of them
+)
+MAX_RESTART_DELAY_S = 5.0
+
+
+class Events(Protocol):
+    """What the pool tells its owner; the owner submits a batch again after `died` if it should be tried
+    again.
+    """
+
+    def acked(self, batch: Batch, ack: wire.Ack) -> None: ...
+    def died(self, batch: Batch | None, index: int, why: str) -> None: ...
+    def failed(self, why: str) -> None: ...
+    def rested(self) -> None: ...  # a worker has nothing to do
+
+
+@dataclass(slots=True, eq=False)
+class _Child:
+    process: Any  # multiprocessing's Process of the context in use
+    sock: socket.socket
+    cell: mmap.mmap
+    trace: Path
+    number: int
+    ready: bool = False
+    orders: int = 0
+    inflight: dict[int, Batch] = field(default_factory=dict)  # order -> batch, in the order they were sent
+    finishing: bool = False
+    frames: wire.Frames = field(default_factory=wire.Frames)
+    why: str = ""  # set when we end it
+    seen: tuple[int, int] = (-1, 0)  # the mark at the last look, and since when
+    seen_s: float = 0.0
+
+
+class Pool:
+    """``workers`` >= 1 processes doing ``job``; ``folder`` is for their progress cells and crash traces."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, job: worker.Job, workers: int, folder: Path, events: Events,
+        preload: tuple[str, ...] = (), item_deadline_s: float = 30.0,
+    ) -> None:  # fmt: skip
+        self._loop, self._job, self._workers, self._folder, self._events = loop, job, workers, folder, events
+        self._item_deadline_s = item_deadline_s
+        self._context = _context(preload)
+        self._children: list[_Child] = []
+        self._waiting: deque[Batch] = deque()
+        self._finished: asyncio.Future[str | None] | None = None
+        self._start_deaths = 0  # in a row
+        self._deaths = 0  # in a row, without a delivery between them
+        self._closing = False
+        self._unfit = False  # no worker can work: do not start any more
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """A worker is ready and has nothing to do."""
+        return not self._waiting and any(child.ready and not child.inflight for child in self._children)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that live."""
+        return [child.process.pid for child in self._children]
+
+    async def start(self) -> None:
+        """Start the workers. In a thread, this once: the fork server imports the sink's libraries before it
+        answers.
+        """
+        for number in range(self._workers):
+            child = await self._loop.run_in_executor(None, self._launch, number)
+            self._watch(child)
+        self._tick()
+
+    def submit(self, batch: Batch, *, first: bool = False) -> None:
+        """Have the batch delivered; ``first`` puts it before those that wait."""
+        (self._waiting.appendleft if first else self._waiting.append)(batch)
+        self._pump()
+
+    async def finish(self) -> str | None:
+        """Let the sink finish, in one worker, when all batches are delivered. Returns why it could not."""
+        self._finished = self._loop.create_future()
+        self._pump()
+        try:
+            return await asyncio.wait_for(self._finished, FINISH_DEADLINE_S)
+        except TimeoutError:
+            return f"the sink did not finish within {FINISH_DEADLINE_S:.0f} s"
+
+    async def stop(self) -> None:
+        """End the workers; one that does not leave within 2 s is killed. Undelivered batches are simply
+        forgotten.
+        """
+        self._closing = True
+        if self._timer:
+            self._timer.cancel()
+        for child in self._children:
+            self._loop.remove_reader(child.process.sentinel)
+            if child.sock.fileno() >= 0:
+                self._loop.remove_reader(child.sock.fileno())
+                child.sock.close()
+            if child.inflight or not child.ready:
+                child.process.kill()
+        give_up = self._loop.time() + 2
+        for child in self._children:
+            while child.process.exitcode is None and self._loop.time() < give_up:
+                await asyncio.sleep(0.005)
+            child.process.kill()
+            child.process.join()
+            self._forget(child)
+        self._children.clear()
+
+    # --- from start to death -------------------------------------------------------------------------------
+
+    def _launch(self, number: int) -> _Child:
+        ours, theirs = socket.socketpair()
+        cell_path, trace = self._folder / f"worker-{number}.cell", self._folder / f"worker-{number}.trace"
+        cell_path.write_bytes(bytes(wire.CELL_BYTES))  # not truncated to size: a full disk cannot fill a hole
+        trace.touch()
+        arguments = (theirs, self._job, str(cell_path), str(trace))
+        process = self._context.Process(  # type: ignore[attr-defined]  # every context has it
+            target=worker.main, args=arguments, name=f"batch-worker-{number}", daemon=True
+        )
+        try:
+            with _without_main(), theirs:
+                process.start()
+        except OSError:
+            ours.close()
+            raise
+        ours.setblocking(False)
+        with cell_path.open("r+b") as file:
+            cell = mmap.mmap(file.fileno(), wire.CELL_BYTES)
+        return _Child(process, ours, cell, trace, number, seen_s=self._loop.time())
+
+    def _watch(self, child: _Child) -> None:
+        self._children.append(child)
+        self._loop.add_reader(child.sock.fileno(), self._readable, child)
+
+    def _readable(self, child: _Child) -> None:
+        try:
+            data = child.sock.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        for body in child.frames.feed(data):
+            self._heard(child, wire.decode_from_worker(body))
+        if not data and not self._closing:
+            self._loop.remove_reader(child.sock.fileno())
+            child.sock.close()
+            child.process.kill()  # it may be on its way out, or in a state where only its socket is gone
+            self._loop.add_reader(child.process.sentinel, self._reap, child)
+
+    def _reap(self, child: _Child) -> None:
+        self._loop.remove_reader(child.process.sentinel)
+        child.process.join()  # the sentinel says that it is over
+        code = child.process.exitcode
+        seq, index = wire.marked(child.cell)
+        why = child.why or _cause_of_death(code)
+        if trace := child.trace.read_text(errors="replace").strip():
+            why += f"\n{trace}"
+        self._children.remove(child)
+        self._forget(child)
+        self._deaths += 1
+        self._start_deaths = 0 if child.ready else self._start_deaths + 1
+        at = child.inflight.pop(seq, None)
+        self._waiting.extendleft(reversed(child.inflight.values()))
+        if at and code == -signal.SIGTERM:  # somebody ends the whole process group; no item did that
+            self._waiting.appendleft(at)
+            at = None
+        self._events.died(at, index, why)
+        if child.finishing and self._finished and not self._finished.done() and self._deaths > 2:
+            self._finished.set_result(f"the worker that finished the sink died: {why}")
+        if self._start_deaths >= MAX_START_DEATHS:
+            self._unfit = True
+            self._events.failed(f"{MAX_START_DEATHS} batch workers in a row died while starting: {why}")
+        elif not self._closing and not self._unfit:
+            delay_s = (
+                min(MAX_RESTART_DELAY_S, 0.025 * 2 ** min(self._deaths, 10)) if self._deaths > 1 else 0.0
+            )
+            self._loop.call_later(delay_s, self._restart, child.number)
+
+    def _restart(self, number: int) -> None:
+        if not self._closing:
+            try:
+                self._watch(self._launch(number))
+            except OSError as error:
+                self._events.failed(f"a batch worker cannot be started: {error}")
+
+    def _forget(self, child: _Child) -> None:
+        child.cell.close()
+        child.process.close()
+        for path in (child.trace, self._folder / f"worker-{child.number}.cell"):
+            path.unlink(missing_ok=True)
+
+    # --- work ----------------------------------------------------------------------------------------------
+
+    def _heard(self, child: _Child, message: wire.FromWorker) -> None:
+        if isinstance(message, wire.Hello):
+            child.ready = True
+            self._start_deaths = 0
+        elif isinstance(message, wire.Unfit):
+            self._unfit = True
+            self._events.failed(f"batch workers cannot work: {message.cause}")
+        elif isinstance(message, wire.Finished):
+            child.finishing = False
+            if self._finished and not self._finished.done():
+                self._finished.set_result(message.cause)
+        else:
+            seq = next(seq for seq, batch in child.inflight.items() if batch.id == message.batch)
+            batch = child.inflight.pop(seq)
+            if isinstance(message, wire.Ack):
+                self._deaths = 0
+                self._events.acked(batch, message)
+            else:
+                self._events.failed(message.cause)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Give waiting batches to the workers that have the fewest."""
+        while self._waiting and (child := self._freest()):
+            batch = self._waiting.popleft()
+            child.orders += 1
+            child.inflight[child.orders] = batch
+            order = wire.Order(
+                child.orders, batch.id, batch.path, batch.start, batch.end, batch.n, batch.skip
+            )
+            self._send(child, order)
+        wanted = self._finished is not None and not self._finished.done()
+        if wanted and not any(child.finishing for child in self._children) and (child := self._freest()):
+            child.finishing = True
+            self._send(child, wire.Finish())
+        if self.idle:
+            self._events.rested()
+
+    def _freest(self) -> _Child | None:
+        ready = [child for child in self._children if child.ready and len(child.inflight) < PREFETCH]
+        return min(ready, key=lambda child: len(child.inflight), default=None)
+
+    def _send(self, child: _Child, message: wire.ToWorker) -> None:
+        with contextlib.suppress(OSError):  # it is dead or dying: its socket's end says so in a moment
+            child.sock.sendall(wire.frame(message))
+
+    def _tick(self) -> None:
+        """Every second: abort workers that are at one thing for longer than it may take."""
+        now_s = self._loop.time()
+        for child in self._children:
+            mark = wire.marked(child.cell)
+            if mark != child.seen or (child.ready and not child.inflight and not child.finishing):
+                child.seen, child.seen_s = mark, now_s
+            deadline_s = self._item_deadline_s if mark[1] != wire.COMMITTING else COMMIT_DEADLINE_S
+            deadline_s = deadline_s if child.ready else START_DEADLINE_S
+            if now_s - child.seen_s > deadline_s and not child.finishing and not child.why:
+                child.why = f"hung for more than {deadline_s:g} s"
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(
+                        child.process.pid, signal.SIGABRT
+                    )  # faulthandler writes where it is, then it ends
+                self._loop.call_later(1.0, _kill, child.process)
+        self._timer = self._loop.call_later(min(1.0, self._item_deadline_s / 4), self._tick)
+
+
+def _kill(process: Any) -> None:
+    with contextlib.suppress(ValueError):  # it is reaped and closed, as it should be
+        process.kill()
+
+
+def _cause_of_death(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exited with code {code}"
+
+
+def _context(preload: tuple[str, ...]) -> BaseContext:
+    """forkserver where it exists: a worker is there in 30 ms, with the sink's libraries in shared memory;
+    else spawn.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Not our own modules: the fork server does not know the crawler's sys.path (an egg is in no other place), it
+    # might find another version of them.
+    context.set_forkserver_preload(["msgspec", "xxhash", *preload])
+    return context
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a process that does not import our ``__main__`` again.
+
+    multiprocessing lets each child run the parent's main script under another name, so that it finds what was
+    pickled from there. Ours is the ``scrapy`` command: the child would import Scrapy (58 MB, 0.4 s), and a
+    script with no ``if __name__ == "__main__"`` would start the crawl again. It looks for `__spec__` and
+    `__file__` of ``sys.modules["__main__"]`` when a process starts; a bare module has neither.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

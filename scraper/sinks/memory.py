@@ -1,0 +1,27 @@
+"""I/O. Memory: rows kept in this object, for tests; in worker processes they go with them: a dry run."""
+
+from __future__ import annotations
+
+from scraper.sinks.contract import Row
+
+
+class MemorySink:
+    """``batches`` is batch id -> rows."""
+
+    name = "memory"
+    preload: tuple[str, ...] = ()
+
+    def __init__(self, out_dir: str) -> None:
+        self.batches: dict[str, list[Row]] = {}
+
+    def prepare(self) -> None:
+        pass
+
+    def commit(self, batch_id: str, rows: list[Row]) -> None:
+        self.batches.setdefault(batch_id, list(rows))
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

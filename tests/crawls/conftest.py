@@ -1,0 +1,145 @@
+"""Whole crawls as a user starts them: ``scrapy crawl ...`` in a process of its own, its data in a folder of the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pyarrow.dataset
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Crawl:
+    """A crawl that runs or has run; its data lie in ``folder``."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    out: str = ""
+    err: str = ""
+
+    def wait(self, timeout_s: float = 100.0) -> Crawl:
+        try:
+            self.out, self.err = self.process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.out, self.err = self.process.communicate()
+            pytest.fail(f"the crawl did not end in {timeout_s} s:\n{self.err[-3000:]}")
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    @property
+    def exit_code(self) -> int:
+        return self.process.returncode
+
+    @property
+    def run_dir(self) -> Path:
+        (found,) = (self.folder / "runs").iterdir()
+        return found
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return json.loads((self.run_dir / "report.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+    @property
+    def outcome(self) -> str:
+        return json.loads((self.run_dir / "run.json").read_text(encoding="utf-8"))["outcome"]  # type: ignore[no-any-return]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All stored records."""
+        out = self.folder / "out"
+        folders = list(out.iterdir()) if out.exists() else []
+        if not folders or not list(folders[0].glob("*.parquet")):
+            return []
+        return pyarrow.dataset.dataset(str(folders[0])).to_table().to_pylist()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Iterator[Callable[..., Crawl]]:
+    """``crawl("site", "-a", "url=...")`` starts a crawl; ``.wait()`` for its end."""
+    started: list[Crawl] = []
+
+    def start(*arguments: str, env: dict[str, str] | None = None, folder: Path | None = None) -> Crawl:
+        data = folder or tmp_path / f"data{len(started)}"
+        command = [sys.executable, "-m", "scrapy", "crawl", *arguments, "-s", f"DATA_DIR={data}"]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        started.append(Crawl(process, data))
+        return started[-1]
+
+    yield start
+    for run in started:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.communicate()
+
+
+@dataclass
+class Target:
+    """A site on loopback that remembers who asked for what."""
+
+    url: str
+    asked: list[tuple[str, str]] = field(default_factory=list)  # address, path
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A listing at ``/`` with links to ``/p/0`` ... ``/p/29``; every answer takes 20 ms."""
+    found = Target("")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            found.asked.append((self.client_address[0], self.path))
+            time.sleep(0.02)
+            if self.path == "/robots.txt":
+                self.send_error(404)
+                return
+            links = "".join(f"<a href='/p/{n}'>{n}</a>" for n in range(30)) if self.path == "/" else ""
+            page = f"<html lang=en><title>Page {self.path}</title><p>Some text of page {self.path}.</p>{links}</html>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def direct(tmp_path: Path) -> list[str]:
+    """Options of a crawl of loopback without proxies, at full speed."""
+    path = tmp_path / "direct.toml"
+    path.write_text('[pools.direct]\nkind = "direct"\n')
+    return ["-s", f"PROXIES_FILE={path}", "-s", "ALLOW_PRIVATE_ADDRESSES=1", "-s", "DOWNLOAD_DELAY=0"]

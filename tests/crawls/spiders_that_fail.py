@@ -1,0 +1,49 @@
+"""Spiders with one mistake each, for ``-s SPIDER_MODULES=``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import scrapy
+
+from scraper.spider import Spider
+
+
+class RaisingCallback(Spider):
+    name = "raising_callback"
+
+    def parse(self, response: Any) -> Iterator[Any]:
+        raise KeyError("price")
+        yield
+
+
+class RaisingStart(Spider):
+    name = "raising_start"
+
+    async def start(self) -> AsyncIterator[Any]:
+        raise RuntimeError("no list of shops")
+        yield
+
+
+class Numbers(Spider):
+    """Thousands of records that do not compress, to fill a disk."""
+
+    name = "numbers"
+
+    def parse(self, response: Any) -> Iterator[Any]:
+        import os
+
+        for n in range(3000):
+            yield {"n": n, "noise": os.urandom(2000).hex()}
+
+
+class Slow(Spider):
+    """A record a page, for as long as it is let."""
+
+    name = "slow"
+
+    def parse(self, response: Any) -> Iterator[Any]:
+        yield {"n": response.meta.get("n", 0), "text": "x" * 2000}
+        for n in range(10):
+            yield scrapy.Request(f"{response.url.split('?')[0]}?{response.url[-20:]}{n}", meta={"n": n})
