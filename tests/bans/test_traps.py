@@ -23,5 +23,7 @@ def test_a_tag_with_120000_attributes_is_cut_off_with_what_follows() -> None:
 
 
 def test_a_large_ordinary_page_is_the_same_object() -> None:
-    page = HtmlResponse("https://shop.example/", body=HEAD + b"<p class=x>text</p>" * (TRAP_BYTES // 10), encoding="utf-8")
+    page = HtmlResponse(
+        "https://shop.example/", body=HEAD + b"<p class=x>text</p>" * (TRAP_BYTES // 10), encoding="utf-8"
+    )
     assert _without_traps(page) is page

@@ -14,9 +14,9 @@ HUGE_TAG = "<a " + " ".join(f"a{n}=1" for n in range(120_000)) + ">"
 
 
 def parsed(text: str) -> document.Document:
-    began = time.perf_counter()
+    began = time.process_time()
     result = document.parse(text)
-    assert time.perf_counter() - began < BOUND_S
+    assert time.process_time() - began < BOUND_S
     return result
 
 

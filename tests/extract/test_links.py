@@ -42,10 +42,10 @@ def test_a_link_says_whether_it_wants_to_be_followed() -> None:
 
 def test_a_page_of_200_000_links_costs_a_bounded_time_and_number() -> None:
     """Good links end at the limit; bad ones do not go on for ever either."""
-    began = time.perf_counter()
+    began = time.process_time()
     good = found("".join(f"<a href=/{n}>" for n in range(200_000)))
     bad = found("".join(f"<a href='http://[{n}'>" for n in range(200_000)) + "<a href=/good>")
-    assert time.perf_counter() - began < 8
+    assert time.process_time() - began < 8
     assert (len(good), len(bad)) == (links.MAX_LINKS, 0)
 
 

@@ -100,8 +100,8 @@ def test_a_page_of_metas_and_times_costs_a_bounded_time() -> None:
     root = document.parse(
         "<meta name=a content=b>" * 50_000 + "<article>" * 500 + "<time>x</time>" * 50_000
     ).root
-    began = time.perf_counter()
+    began = time.process_time()
     metas = metadata.metas(root)
     assert metadata.published(root, metas, []) is None
     assert metadata.author(root, metas, []) is None
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

@@ -72,10 +72,10 @@ def test_entities_are_neither_expanded_nor_loaded(tmp_path) -> None:
     secret.write_text("https://example.com/secret", "utf-8")
     levels = "".join(f"<!ENTITY l{n} '{f'&l{n - 1};' * 10}'>" for n in range(1, 12))
     bomb = f"<!DOCTYPE x [<!ENTITY l0 'https://example.com/'>{levels}<!ENTITY f SYSTEM 'file://{secret}'>]>"
-    began = time.perf_counter()
+    began = time.process_time()
     body = f"{bomb}<urlset><url><loc>&l11;</loc></url><url><loc>&f;</loc></url><url><loc>{A}</loc></url></urlset>"
     found = [entry.url for entry in sitemaps.entries(body.encode(), AT)]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert found[-1] == A
     assert not any("secret" in page for page in found)
 
@@ -100,7 +100,7 @@ def test_prefixes_and_comments_are_understood() -> None:
 
 def test_a_sitemap_is_bounded_in_size() -> None:
     """A gzip bomb of 1 GB ends at the limit, and a list of 200,000 pages too."""
-    began = time.perf_counter()
+    began = time.process_time()
     part = gzip.compress(b" " * 50_000_000)
     assert len(sitemaps.unpack(part)) == 50_000_000
     assert len(sitemaps.unpack(gzip.compress(b"<urlset>" + b" " * 60_000_000))) == sitemaps.MAX_BYTES
@@ -108,7 +108,7 @@ def test_a_sitemap_is_bounded_in_size() -> None:
     assert sum(1 for _ in sitemaps.entries(f"<urlset>{many}</urlset>".encode(), AT)) == sitemaps.MAX_URLS
     for part in (b"<url>", b"<url ", b"<url", b"<!--", b"<url><loc>", b"<url><loc ", b"<"):
         assert list(sitemaps.entries(b"<urlset>" + part * 200_000, AT)) == []
-    assert time.perf_counter() - began < 8
+    assert time.process_time() - began < 8
 
 
 def test_robots_txt_names_sitemaps() -> None:

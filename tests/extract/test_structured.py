@@ -99,7 +99,7 @@ def test_an_item_without_properties_is_none() -> None:
 
 def test_hostile_microdata_costs_a_bounded_time() -> None:
     """Items nested as deep as the parser goes, and a property around a megabyte of text, again and again."""
-    began = time.perf_counter()
+    began = time.process_time()
     microdata("<p itemscope><b itemprop=a>" * 100_000)
     microdata("<div itemscope>" + "<div itemprop=a>x" * 1_900 + "text " * 200_000)
-    assert time.perf_counter() - began < 6
+    assert time.process_time() - began < 6
