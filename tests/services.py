@@ -80,9 +80,13 @@ class Nginx:
     url: str  # http://127.0.0.1:<port>/
     access_log: Path
 
-    def requests(self) -> list[Request]:
-        """Return what was asked so far, in order."""
-        lines = (line.split(" ", 3) for line in self.access_log.read_text(encoding="utf-8").splitlines())
+    def requests(self, at_least: int = 0) -> list[Request]:
+        """Return what was asked so far, in order. nginx writes a line after its answer: wait for ``at_least`` of them."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while (text := self.access_log.read_text(encoding="utf-8")).count("\n") < at_least:
+            assert time.monotonic() < deadline, f"fewer than {at_least} requests in {self.access_log}"
+            time.sleep(0.01)
+        lines = (line.split(" ", 3) for line in text.splitlines())
         return [Request(address, int(status), int(size), path) for address, status, size, path in lines]
 
 
