@@ -53,7 +53,7 @@ class Command(ScrapyCrawl):
         try:
             extension = self._crawl(self.settings, spider, opts.spargs, arguments)
         except Exception as error:  # noqa: BLE001  # whatever it was, the run has not started
-            self.exitcode = fail_start(self.settings, spider, arguments, error)
+            self.exitcode = fail_start(self.settings, spider, arguments, _config_error_in(error) or error)
         else:
             assert extension.outcome is not None
             assert extension.report is not None
@@ -78,6 +78,13 @@ class Command(ScrapyCrawl):
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
         return ended(crawler)
+
+
+def _config_error_in(error: BaseException | None) -> ConfigError | None:
+    """The ConfigError behind ``error``: what a scheduler raises is buried under the engine's own failure to close."""
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def ended(crawler: Crawler) -> RunExtension:

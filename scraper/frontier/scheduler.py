@@ -19,6 +19,7 @@ from scrapy.core.scheduler import BaseScheduler
 from twisted.internet.defer import Deferred
 
 from scraper import names
+from scraper.errors import ConfigError
 from scraper.frontier.contract import Page, Store
 from scraper.frontier.memory import MemoryStore
 from scraper.options import read
@@ -52,6 +53,9 @@ class FrontierScheduler(BaseScheduler):
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         settings = crawler.settings
+        if jobdir := settings.get("JOBDIR"):
+            way_out = "is not supported: its files are pickles, and lose pages at a kill; leave it out"
+            raise ConfigError("JOBDIR", jobdir, way_out)
         options = Options(
             delay_s=read(settings, "DOWNLOAD_DELAY", float, at_least=0),
             jitter=read(settings, "DOWNLOAD_DELAY_JITTER", float, at_least=0),

@@ -37,6 +37,7 @@ class Crawl:
             self.process.kill()
             self.out, self.err = self.process.communicate()
             pytest.fail(f"the crawl did not end in {timeout_s} s:\n{self.err[-3000:]}")
+        assert "Deprecat" not in self.err, self.err
         return self
 
     def send(self, number: signal.Signals) -> None:

@@ -57,6 +57,7 @@ def test_a_start_that_raises_is_a_failed_run(crawl: Callable[..., Any], direct: 
             1,
             ["BAN_MAX_ATTEMPTS", "at least 1"],
         ),
+        (["shop", "-a", "url=http://x.example/", "-s", "JOBDIR=job"], 1, ["JOBDIR", "not supported"]),
         (["shop", "-a", "url=http://x.example/", "-s", "SINK=parket"], 1, ["parket", "parquet"]),
         (["shop", "-a", "url=http://x.example/", "-s", "BATCH_STEPS=cleen"], 1, ["cleen", "clean"]),
     ],
