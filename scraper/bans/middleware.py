@@ -84,7 +84,7 @@ class _Judge:
     def __init__(self, crawler: Crawler, options: Options) -> None:
         self.crawler = crawler
         self.options = options
-        self.signatures = signatures.load()
+        self.signatures = signatures.ByStatus(signatures.load())
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -182,7 +182,7 @@ class HeaderPhase(_Judge):
             return response
         headers = _headers_of(response)
         verdict = rules.judge_headers(
-            request.url, response.status, headers, self.signatures, datetime.now(UTC)
+            request.url, response.status, headers, self.signatures[response.status], datetime.now(UTC)
         )
         if verdict is None and _is_robots(request) and 400 <= response.status < 500:
             verdict = Verdict(GONE, "robots_absent")  # a refused robots.txt says nothing about the pages
@@ -232,7 +232,7 @@ class BodyPhase(_Judge):
                 return rules.judge_fault(flag, _headers_of(response).get("content-encoding", ""))
         headers = _headers_of(response)
         verdict = rules.judge_body(
-            response.status, headers, response.body, self.signatures, datetime.now(UTC)
+            response.status, headers, response.body, self.signatures[response.status], datetime.now(UTC)
         )
         if verdict.outcome != GOOD or _is_robots(request):
             return verdict
@@ -289,9 +289,10 @@ def _without_traps(response: Response) -> Response:
 
 
 def _headers_of(response: Response) -> dict[str, str]:
+    # dict.items: Headers.items normalises every name once more, which costs as much as all the rules
     return {
         name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
-        for name, values in response.headers.items()
+        for name, values in dict.items(response.headers)
     }
 
 

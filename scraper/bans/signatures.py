@@ -33,6 +33,19 @@ class Signature:
         return bool(self.body)
 
 
+class ByStatus(dict[int, tuple[Signature, ...]]):
+    """The signatures that can match an answer of a status, worked out once for each status."""
+
+    def __init__(self, table: tuple[Signature, ...]) -> None:
+        super().__init__()
+        self._table = table
+
+    def __missing__(self, status: int) -> tuple[Signature, ...]:
+        found = tuple(entry for entry in self._table if not entry.statuses or status in entry.statuses)
+        self[status] = found
+        return found
+
+
 def load() -> tuple[Signature, ...]:
     """Read the table shipped beside this module."""
     return parse(files("scraper.bans").joinpath("signatures.toml").read_text(encoding="utf-8"))
