@@ -15,8 +15,9 @@ COMMANDS_MODULE = "scraper.commands"
 TEMPLATES_DIR = os.path.join(os.path.dirname(__file__), "templates")
 
 # --- Scrapy: the engine --------------------------------------------------------------------------------------
-# uvloop takes about 4 % less CPU a page than asyncio's own loop; it does not exist on Windows.
-ASYNCIO_EVENT_LOOP = None if os.name == "nt" else "uvloop.Loop"
+# uvloop takes about 4 % less CPU a page than asyncio's own loop. Only on Linux, where the kernel counts the bytes of a
+# socket: elsewhere sockets count themselves, and uvloop goes past them.
+ASYNCIO_EVENT_LOOP = "uvloop.Loop" if os.path.exists("/proc/self") else None
 # Tasks started for every response, whatever it yields: the default of 100 costs half of a page's CPU
 # (2.4-3.0 ms a page against 1.3 ms with 4). More helps only where one response yields many items that wait on I/O.
 CONCURRENT_ITEMS = 4

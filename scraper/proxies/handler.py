@@ -37,7 +37,7 @@ from scraper.proxies import gateway
 from scraper.proxies.addresses import is_private_address
 from scraper.proxies.middleware import IdentityMiddleware
 from scraper.proxies.roster import Identity
-from scraper.proxies.sockets import MeteredSocket
+from scraper.proxies.sockets import PLATFORM_SOCKET, MeteredSocket
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -249,7 +249,7 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
     def _count_new_sockets_with(line: _Line, on_bytes: Callable[[int], None]) -> None:
         def make(addr_info: Any) -> socket.socket:
             family, kind, protocol, _, _ = addr_info
-            sock = MeteredSocket(family, kind, protocol)
+            sock = PLATFORM_SOCKET(family, kind, protocol)
             sock.on_bytes = on_bytes
             line.sockets.add(sock)
             return sock

@@ -1,7 +1,7 @@
 """I/O. A socket that counts what crosses it: CONNECT, TLS handshakes and refused answers included.
 
-On Linux the kernel counts (TCP_INFO, 4.2 and later), whatever event loop drives the socket. Elsewhere the socket's
-own send and recv count, which needs an event loop that calls them (asyncio's does, uvloop does not).
+On Linux the kernel counts (TCP_INFO), whatever event loop drives the socket. Elsewhere the socket's own methods count,
+which needs an event loop that calls them: asyncio's does, uvloop does not.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any
 
 Report = Callable[[int], None]  # called with the bytes, both directions, since the last report
 
-_LINUX = sys.platform == "linux"
 _TCP_INFO = 11  # linux/tcp.h
-# struct tcp_info: tcpi_bytes_acked at 120, tcpi_bytes_received at 128; since 4.19 tcpi_bytes_sent at 200 and
-# tcpi_bytes_retrans at 208, all u64. Sent less retransmitted is what the gateway was given.
-_ACKED_RECEIVED = struct.Struct("=QQ")
+# struct tcp_info, all u64: since 4.2 tcpi_bytes_acked at 120 and tcpi_bytes_received at 128, since 4.19 tcpi_bytes_sent
+# at 200 and tcpi_bytes_retrans at 208. Sent less retransmitted is what the gateway was given.
+_TWO = struct.Struct("=QQ")
 _ACKED_AT, _SENT_AT, _WANTED = 120, 200, 216
 
 
@@ -27,11 +26,10 @@ class MeteredSocket(socket.socket):
 
     on_bytes: Report | None = None
     _reported = 0
-    _counted = 0
 
     def account(self) -> None:
         """Report the bytes since the last call; nothing happens where nothing moved."""
-        total = self._kernel_count() if _LINUX else self._counted
+        total = self._total()
         if total > self._reported and self.on_bytes is not None:
             self.on_bytes(total - self._reported)
             self._reported = total
@@ -46,37 +44,54 @@ class MeteredSocket(socket.socket):
             self.account()
         return super().detach()
 
-    def _kernel_count(self) -> int:
+    def _total(self) -> int:
+        raise NotImplementedError
+
+
+class KernelMeteredSocket(MeteredSocket):
+    """Asks the kernel. Linux 4.2 or later."""
+
+    def _total(self) -> int:
         try:
             info = self.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _WANTED)
-        except OSError:  # closed by the peer before it was connected
+        except OSError:  # never connected
             return 0
-        if len(info) < _ACKED_AT + 16:
+        if len(info) < _ACKED_AT + _TWO.size:
             return 0
-        acked, received = _ACKED_RECEIVED.unpack_from(info, _ACKED_AT)
-        sent = acked
+        sent, received = _TWO.unpack_from(info, _ACKED_AT)
         if len(info) >= _WANTED:
-            sent_all, again = _ACKED_RECEIVED.unpack_from(info, _SENT_AT)
-            sent = sent_all - again
+            sent_in_all, again = _TWO.unpack_from(info, _SENT_AT)
+            sent = sent_in_all - again
         return int(sent + received)
 
 
-if not _LINUX:  # pragma: no cover  # counted by hand
+class CountingSocket(MeteredSocket):
+    """Counts in the methods that asyncio's selector event loop moves data with."""
 
-    class _CountingSocket(MeteredSocket):
-        def send(self, *args: Any) -> int:
-            n = super().send(*args)
-            self._counted += n
-            return n
+    _counted = 0
 
-        def recv(self, *args: Any) -> bytes:
-            data = super().recv(*args)
-            self._counted += len(data)
-            return data
+    def _total(self) -> int:
+        return self._counted
 
-        def recv_into(self, *args: Any) -> int:
-            n = super().recv_into(*args)
-            self._counted += n
-            return n
+    def send(self, *args: Any) -> int:
+        n = super().send(*args)
+        self._counted += n
+        return n
 
-    MeteredSocket = _CountingSocket  # type: ignore[misc]
+    def sendmsg(self, *args: Any) -> int:
+        n = super().sendmsg(*args)
+        self._counted += n
+        return n
+
+    def recv(self, *args: Any) -> bytes:
+        data = super().recv(*args)
+        self._counted += len(data)
+        return data
+
+    def recv_into(self, *args: Any) -> int:
+        n = super().recv_into(*args)
+        self._counted += n
+        return n
+
+
+PLATFORM_SOCKET: type[MeteredSocket] = KernelMeteredSocket if sys.platform == "linux" else CountingSocket

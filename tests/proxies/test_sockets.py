@@ -1,37 +1,63 @@
-"""The metered socket reports every byte once, in both directions, also at its end."""
+"""The metered sockets report every byte once, in both directions, also at their end."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import sys
 
-from scraper.proxies.sockets import MeteredSocket
+import pytest
+
+from scraper.proxies.sockets import CountingSocket, KernelMeteredSocket, MeteredSocket
+
+SORTS = [
+    CountingSocket,
+    pytest.param(
+        KernelMeteredSocket, marks=pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's TCP_INFO")
+    ),
+]
 
 
-def test_bytes_are_reported_once_and_the_rest_at_close() -> None:
+@pytest.mark.parametrize("sort", SORTS)
+def test_bytes_are_reported_once_and_the_rest_at_close(sort: type[MeteredSocket]) -> None:
+    """Moved by asyncio's own loop, as a download is."""
     seen: list[int] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        client = MeteredSocket(socket.AF_INET, socket.SOCK_STREAM)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(100_000)
+        writer.write(b"y" * 500_000)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async def talk() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        client = sort(socket.AF_INET, socket.SOCK_STREAM)
         client.on_bytes = seen.append
-        client.connect(server.getsockname())
-        peer, _ = server.accept()
-        with peer:
-            client.sendall(b"x" * 1000)
-            peer.recv(2000)
-            peer.sendall(b"y" * 5000)
-            got = 0
-            while got < 5000:
-                got += len(client.recv(6000))
-            client.account()
-            client.account()
-            assert sum(seen) == 6000
-            client.sendall(b"z" * 10)
-            client.close()
-    assert sum(seen) == 6010
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        reader, writer = await asyncio.open_connection(sock=client)
+        writer.writelines([b"x" * 40_000, b"x" * 60_000])
+        await reader.readexactly(500_000)
+        client.account()
+        client.account()
+        assert sum(seen) == 600_000
+        writer.write(b"z" * 10)
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(talk())
+    assert sum(seen) == 600_010
 
 
-def test_a_socket_that_never_connected_counts_nothing() -> None:
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_socket_that_never_connected_counts_nothing(sort: type[MeteredSocket]) -> None:
     seen: list[int] = []
-    client = MeteredSocket(socket.AF_INET, socket.SOCK_STREAM)
+    client = sort(socket.AF_INET, socket.SOCK_STREAM)
     client.on_bytes = seen.append
     client.account()
     client.close()
