@@ -1,7 +1,8 @@
 """RULE. What every frontier store promises.
 
 A page is PENDING, then LEASED, then DONE. It is leased only when its host may be asked: the host's delay has passed,
-nobody told us to wait, and fewer than ``host_limit`` of its pages are in download. Times are seconds of one monotonic
+nobody told us to wait, and fewer than ``host_limit`` of its pages are in download; the first page of a host goes alone,
+since its robots.txt is not known before. Times are seconds of one monotonic
 clock, always given by the caller. Not thread-safe.
 """
 
@@ -54,8 +55,8 @@ class Store(Protocol):
     def slow_down(self, host: str, factor: float, at_least_s: float) -> None:
         """The host said we are too fast: multiply its delay, to ``at_least_s`` at least, for the rest of the run."""
 
-    def set_delay(self, host: str, delay_s: float) -> None:
-        """Leave at least ``delay_s`` between two leases of this host (robots.txt's Crawl-delay)."""
+    def set_delay(self, host: str, delay_s: float, now_s: float) -> None:
+        """From now on leave at least ``delay_s`` between two leases of this host (robots.txt's Crawl-delay)."""
 
     def counts(self) -> Counts:
         """How many pages are pending and leased."""

@@ -14,14 +14,16 @@ from scraper.frontier.contract import Counts, Page
 class _Host:
     ready: list[tuple[int, int, Page]] = field(default_factory=list)  # heap: -priority, order of arrival
     delayed: list[tuple[float, int, Page]] = field(default_factory=list)  # heap: not before
-    delay_s: float = 0.0
+    least_s: float = 0.0  # between two leases, whatever chance says: what the site asked for
     free_at_s: float = 0.0
     downloading: int = 0
+    known: bool = False  # a page of it has been downloaded
     listed_at_s: float | None = None  # the time of its one valid entry in the agenda
 
 
 class MemoryStore:
-    """``delay_s`` between two leases of a host, varied by the share ``jitter``; ``host_limit`` pages in download."""
+    """``delay_s`` between two leases of a host, varied by the share ``jitter``, but never below what the host itself asked
+    for; ``host_limit`` pages in download."""
 
     def __init__(self, delay_s: float, jitter: float, host_limit: int, chance: random.Random) -> None:
         self._delay_s = delay_s
@@ -40,7 +42,7 @@ class MemoryStore:
         if not again and page.key in self._seen:
             return False
         self._seen.add(page.key)
-        host = self._hosts.setdefault(page.host, _Host(delay_s=self._delay_s))
+        host = self._hosts.setdefault(page.host, _Host())
         if page.not_before_s:
             heapq.heappush(host.delayed, (page.not_before_s, next(self._order), page))
         else:
@@ -59,12 +61,12 @@ class MemoryStore:
             while host.delayed and host.delayed[0][0] <= now_s:
                 _, order, page = heapq.heappop(host.delayed)
                 heapq.heappush(host.ready, (-page.priority, order, page))
-            if not host.ready or host.free_at_s > now_s or host.downloading >= self._host_limit:
+            if not host.ready or host.free_at_s > now_s or self._is_full(host):
                 self._list(name, host)
                 continue
             _, _, page = heapq.heappop(host.ready)
             vary = 1 + self._jitter * (2 * self._chance.random() - 1)
-            host.free_at_s = now_s + host.delay_s * vary
+            host.free_at_s = now_s + max(self._delay_s * vary, host.least_s)
             host.downloading += 1
             self._pending -= 1
             self._leased[id(page)] = page
@@ -81,6 +83,7 @@ class MemoryStore:
             self._in_download.remove(id(page))
             host = self._hosts[page.host]
             host.downloading -= 1
+            host.known = True
             self._list(page.host, host)
 
     def ack(self, page: Page, now_s: float) -> None:
@@ -88,24 +91,26 @@ class MemoryStore:
         self._leased.pop(id(page), None)
 
     def block_host(self, host: str, until_s: float) -> None:
-        entry = self._hosts.setdefault(host, _Host(delay_s=self._delay_s))
+        entry = self._hosts.setdefault(host, _Host())
         entry.free_at_s = max(entry.free_at_s, until_s)
         self._list(host, entry)
 
-    def set_delay(self, host: str, delay_s: float) -> None:
-        entry = self._hosts.setdefault(host, _Host(delay_s=self._delay_s))
-        entry.delay_s = max(self._delay_s, delay_s)
+    def set_delay(self, host: str, delay_s: float, now_s: float) -> None:
+        entry = self._hosts.setdefault(host, _Host())
+        entry.least_s = max(entry.least_s, delay_s)
+        entry.free_at_s = max(entry.free_at_s, now_s + delay_s)
+        self._list(host, entry)
 
     def slow_down(self, host: str, factor: float, at_least_s: float) -> None:
-        entry = self._hosts.setdefault(host, _Host(delay_s=self._delay_s))
-        entry.delay_s = max(entry.delay_s * factor, at_least_s)
+        entry = self._hosts.setdefault(host, _Host())
+        entry.least_s = max(max(entry.least_s, self._delay_s) * factor, at_least_s)
 
     def counts(self) -> Counts:
         return Counts(self._pending, len(self._leased))
 
     def _list(self, name: str, host: _Host) -> None:
         """Put the host on the agenda for when it can next give a page; not at all while only an event can help."""
-        if host.downloading >= self._host_limit:
+        if self._is_full(host):
             return
         if host.ready:
             at_s = host.free_at_s
@@ -116,3 +121,6 @@ class MemoryStore:
         if host.listed_at_s != at_s:
             host.listed_at_s = at_s
             heapq.heappush(self._agenda, (at_s, next(self._order), name))
+
+    def _is_full(self, host: _Host) -> bool:
+        return host.downloading >= (self._host_limit if host.known else 1)

@@ -139,9 +139,8 @@ class FrontierScheduler(BaseScheduler):
     def _robots_parsed(self, robotparser: Any, request: Request) -> None:
         delay_s = robotparser.crawl_delay(self.options.user_agent)
         if delay_s:
-            self.store.set_delay(
-                urlsplit(request.url).hostname or "", min(delay_s, self.options.crawl_delay_max_s)
-            )
+            host = urlsplit(request.url).hostname or ""
+            self.store.set_delay(host, min(delay_s, self.options.crawl_delay_max_s), time.monotonic())
 
     def _site_wait(self, host: str, wait_s: float) -> None:
         self.store.block_host(host, time.monotonic() + wait_s)

@@ -26,8 +26,10 @@ def page(name: str, host: str = "a.example", priority: int = 0, not_before_s: fl
 
 
 def drain(store: Store, now_s: float) -> list[str]:
+    """Lease and download until there is nothing to lease."""
     found = []
     while (leased := store.lease(now_s)) is not None:
+        store.downloaded(leased, now_s)
         found.append(leased.request)
     return found
 
@@ -67,14 +69,28 @@ def test_two_leases_of_a_host_are_apart_by_its_delay_and_never_early(make: Calla
 
 def test_a_crawl_delay_lengthens_the_delay_and_never_shortens_it(make: Callable[..., Store]) -> None:
     store = make(delay_s=2.0)
-    store.set_delay("a.example", 5.0)
-    store.set_delay("b.example", 0.5)
+    store.set_delay("a.example", 5.0, 0.0)
+    store.set_delay("b.example", 0.5, 0.0)
     for host in ("a.example", "b.example"):
         store.put(page("1" + host, host))
         store.put(page("2" + host, host))
     drain(store, 10.0)
     assert drain(store, 12.0) == ["2b.example"]
     assert drain(store, 15.0) == ["2a.example"]
+
+
+def test_chance_never_shortens_what_a_host_asked_for(make: Callable[..., Store]) -> None:
+    store = make(delay_s=1.0, jitter=0.5)
+    store.set_delay("a.example", 1.2, 0.0)
+    for n in range(50):
+        store.put(page(str(n)))
+    now_s, last_s = 0.0, -10.0
+    while store.counts().pending:
+        now_s += 0.05
+        if leased := store.lease(now_s):
+            store.downloaded(leased, now_s)
+            assert now_s - last_s >= 1.2
+            last_s = now_s
 
 
 def test_a_blocked_host_waits_and_the_others_do_not(make: Callable[..., Store]) -> None:
@@ -109,6 +125,8 @@ def test_a_page_that_waits_is_leased_when_its_time_has_come(make: Callable[..., 
 
 def test_a_host_has_only_so_many_pages_in_download(make: Callable[..., Store]) -> None:
     store = make(host_limit=2)
+    store.put(page("first"))
+    assert drain(store, 1.0) == ["first"]
     for n in range(4):
         store.put(page(f"a{n}"))
     first, second = store.lease(1.0), store.lease(1.0)
@@ -120,7 +138,34 @@ def test_a_host_has_only_so_many_pages_in_download(make: Callable[..., Store]) -
     store.downloaded(first, 2.0)
     assert store.lease(2.0) is not None
     assert store.lease(2.0) is None
-    assert store.counts() == Counts(pending=1, leased=3), "a lease outlives the download"
+    assert store.counts() == Counts(pending=1, leased=4), "a lease outlives the download"
+
+
+def test_the_first_page_of_a_host_goes_alone(make: Callable[..., Store]) -> None:
+    store = make(host_limit=4)
+    for n in range(3):
+        store.put(page(f"a{n}"))
+    store.put(page("b", "b.example"))
+    first, other = store.lease(1.0), store.lease(1.0)
+    assert first is not None
+    assert other is not None
+    assert store.lease(1.0) is None
+    store.downloaded(first, 2.0)
+    assert store.lease(2.0) is not None
+    assert store.lease(2.0) is not None
+
+
+def test_a_crawl_delay_counts_from_the_moment_it_is_known(make: Callable[..., Store]) -> None:
+    """The page that made us read robots.txt is on its way then."""
+    store = make()
+    for n in range(2):
+        store.put(page(f"a{n}"))
+    first = store.lease(10.0)
+    assert first is not None
+    store.set_delay("a.example", 3.0, 10.5)
+    store.downloaded(first, 10.6)
+    assert drain(store, 13.4) == []
+    assert drain(store, 13.5) == ["a1"]
 
 
 def test_a_lease_ends_with_its_ack(make: Callable[..., Store]) -> None:

@@ -101,6 +101,9 @@ class Target:
 
     url: str
     asked: list[tuple[str, str]] = field(default_factory=list)  # address, path
+    times_s: list[float] = field(default_factory=list)  # of each of them
+    robots: str = ""  # robots.txt; none where empty
+    busy: dict[str, int] = field(default_factory=dict)  # path -> Retry-After, answered once with 429
 
 
 @pytest.fixture
@@ -113,12 +116,23 @@ def target() -> Iterator[Target]:
 
         def do_GET(self) -> None:
             found.asked.append((self.client_address[0], self.path))
+            found.times_s.append(time.monotonic())
             time.sleep(0.02)
-            if self.path == "/robots.txt":
+            if self.path == "/robots.txt" and not found.robots:
                 self.send_error(404)
                 return
+            if (wait_s := found.busy.pop(self.path, None)) is not None:
+                self.send_response(429)
+                self.send_header("Retry-After", str(wait_s))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             links = "".join(f"<a href='/p/{n}'>{n}</a>" for n in range(30)) if self.path == "/" else ""
-            page = f"<html lang=en><title>Page {self.path}</title><p>Some text of page {self.path}.</p>{links}</html>"
+            page = found.robots if self.path == "/robots.txt" else ""
+            page = (
+                page
+                or f"<html lang=en><title>Page {self.path}</title><p>Some text of page {self.path}.</p>{links}</html>"
+            )
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(page)))
