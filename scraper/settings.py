@@ -68,9 +68,11 @@ DOWNLOADER_MIDDLEWARES = {
     "scraper.proxies.middleware.IdentityCookiesMiddleware": 700,
 }
 SPIDER_MIDDLEWARES = {
-    "scraper.batches.spidermw.OriginMiddleware": 10,  # nearest to the engine: it sees what is left of the items
+    "scraper.batches.middleware.OriginMiddleware": 10,  # nearest to the engine: it sees what is left of the items
 }
-ITEM_PROCESSOR = "scraper.batches.spidermw.OriginProcessor"  # tells the pipeline which page an item came from
+ITEM_PROCESSOR = (
+    "scraper.batches.middleware.OriginProcessor"  # tells the pipeline which page an item came from
+)
 ITEM_PIPELINES = {
     "scraper.batches.pipeline.BatchPipeline": 900,  # last: what reaches it is stored
 }

@@ -6,5 +6,5 @@ spool.py    I/O   the log on disk that is the transport   ledger.py    I/O   wha
 worker.py   I/O   one batch: read, steps, sink, answer    pool.py      I/O   starts and watches the workers
 delivery.py I/O   all of it together, on an asyncio loop  drain.py     I/O   delivers what a killed run left
 inline.py   I/O   no processes, for debugging             dead_letters.py I/O  what no step or sink could take
-spidermw.py ADAPTER  which page an item came from         pipeline.py  ADAPTER  items in, stats out
+middleware.py ADAPTER  which page an item came from         pipeline.py  ADAPTER  items in, stats out
 """

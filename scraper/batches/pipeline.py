@@ -20,7 +20,7 @@ from scrapy.utils.reactor import is_asyncio_reactor_installed
 from scraper.batches import encode, steps, wire
 from scraper.batches.batcher import Limits
 from scraper.batches.delivery import Delivery, Options
-from scraper.batches.spidermw import ORIGIN, OriginMiddleware, OriginProcessor
+from scraper.batches.middleware import ORIGIN, OriginMiddleware, OriginProcessor
 from scraper.batches.worker import Job
 from scraper.errors import ConfigError
 from scraper.options import read
@@ -94,12 +94,14 @@ class BatchPipeline:
             reactor = self._crawler.settings.get("TWISTED_REACTOR")
             raise ConfigError("TWISTED_REACTOR", reactor, "must be Scrapy's default, an asyncio reactor")
         if self._crawler.get_spider_middleware(OriginMiddleware) is None:
-            names = "scraper.batches.spidermw.OriginMiddleware"
+            names = "scraper.batches.middleware.OriginMiddleware"
             raise ConfigError("SPIDER_MIDDLEWARES", None, f"must have {names} (10: nearest to the engine)")
         assert self._crawler.engine is not None
         if not isinstance(self._crawler.engine.scraper.itemproc, OriginProcessor):
             processor = self._crawler.settings.get("ITEM_PROCESSOR")
-            raise ConfigError("ITEM_PROCESSOR", processor, "must be scraper.batches.spidermw.OriginProcessor")
+            raise ConfigError(
+                "ITEM_PROCESSOR", processor, "must be scraper.batches.middleware.OriginProcessor"
+            )
         for name in (*SETTLED, "batches/scraped", "batches/written", "batches/worker_deaths"):
             self._stats.inc_value(name, 0)
         await self._delivery.open()

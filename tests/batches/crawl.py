@@ -101,8 +101,8 @@ class ReplacingPipeline:
 process = AsyncCrawlerProcess(
     {
         "ITEM_PIPELINES": {ReplacingPipeline: 100, "scraper.batches.pipeline.BatchPipeline": 900},
-        "SPIDER_MIDDLEWARES": {"scraper.batches.spidermw.OriginMiddleware": 10},
-        "ITEM_PROCESSOR": "scraper.batches.spidermw.OriginProcessor",
+        "SPIDER_MIDDLEWARES": {"scraper.batches.middleware.OriginMiddleware": 10},
+        "ITEM_PROCESSOR": "scraper.batches.middleware.OriginProcessor",
         "CONCURRENT_ITEMS": 4,
         "CONCURRENT_REQUESTS_PER_DOMAIN": 16,
         "DOWNLOAD_DELAY": 0,

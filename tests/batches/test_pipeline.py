@@ -193,11 +193,11 @@ def test_workers_that_cannot_work_end_the_crawl(crawl: StartCrawl) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("SPIDER_MIDDLEWARES", {}, "must have scraper.batches.spidermw.OriginMiddleware"),
+        ("SPIDER_MIDDLEWARES", {}, "must have scraper.batches.middleware.OriginMiddleware"),
         (
             "ITEM_PROCESSOR",
             "scrapy.pipelines.ItemPipelineManager",
-            "must be scraper.batches.spidermw.OriginProcessor",
+            "must be scraper.batches.middleware.OriginProcessor",
         ),
     ],
 )

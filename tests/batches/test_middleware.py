@@ -8,7 +8,7 @@ from scrapy import Request
 from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
-from scraper.batches.spidermw import Origin, OriginMiddleware
+from scraper.batches.middleware import Origin, OriginMiddleware
 
 
 async def stream(*outputs: Any) -> AsyncIterator[Any]:
