@@ -10,6 +10,7 @@ import os
 
 BOT_NAME = "scraper"
 SPIDER_MODULES = ["spiders"]
+SPIDER_LOADER_WARN_ONLY = True  # one broken spider file must not stop the other spiders
 NEWSPIDER_MODULE = "spiders"
 COMMANDS_MODULE = "scraper.commands"
 TEMPLATES_DIR = os.path.join(os.path.dirname(__file__), "templates")
@@ -102,6 +103,8 @@ PROXY_IDENTITY_MAX_IDLE_S = 48.0
 # blocks at one pool, with no good page between, after which a host gets the next dearer pool
 PROXY_LADDER_BLOCKS = 2
 PROXY_DEAD_AFTER = 20  # tries in a row, over all pools, that no exit or site answered; then the run stops
+# USD that a run may spend on proxies; then it stops cleanly (failed_budget) and keeps what it has; 0: no limit
+PROXY_BUDGET_USD = 0.0
 PROXY_CONNECT_TIMEOUT_S = 10.0  # seconds to connect, tunnel and TLS included; a gateway needs 1-3
 # targets on loopback, private and link-local addresses: refused, they are traps
 ALLOW_PRIVATE_ADDRESSES = False

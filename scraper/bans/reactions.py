@@ -5,7 +5,7 @@
     blocked        try again                                                 retired    -
     rate_limited   try again; the whole site waits                           kept       Retry-After, else 5 s
     site_error     try again, at most 3 tries; "site_refused" hands on       kept       1 s, doubled
-    fault          try again; config and account: at once, on another pool   retired    1 s, doubled
+    fault          try again; config, account, forbidden: at once, elsewhere    retired    1 s, doubled
     any            at the last attempt: give up, listed in failed.jsonl
 
 The identity is the business of proxies/, which hears every verdict.
@@ -23,7 +23,7 @@ GIVE_UP = "give_up"
 
 SITE_ERROR_ATTEMPTS = 3  # tries at a page that answers 5xx; Scrapy's own number
 AT_ONCE = frozenset(
-    {"config", "account", "session_lost"}
+    {"config", "account", "forbidden", "session_lost"}
 )  # faults that another pool or session mends without waiting
 NEVER = frozenset({"target_refused", "too_large"})  # faults that no other exit can mend
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-CONFIG = "config"  # wrong user, password or parameter, or a forbidden target: the same pool will refuse again
+CONFIG = "config"  # wrong user or password: the pool will refuse everything
+FORBIDDEN = (
+    "forbidden"  # this target, port or parameter: the pool will refuse this site again, and serve others
+)
 ACCOUNT = "account"  # traffic or money used up: the pool is gone until somebody pays
 CAPACITY = "capacity"  # too many threads: wait
 NO_EXIT = "no_exit"  # no exit for this targeting
@@ -35,10 +38,10 @@ _WORDS = (  # first match wins; looked for in the reason phrase and the detail h
     ),
 )
 _STATUSES = {
-    400: CONFIG,
+    400: FORBIDDEN,
     401: CONFIG,
     402: ACCOUNT,
-    403: CONFIG,
+    403: FORBIDDEN,
     407: CONFIG,
     429: CAPACITY,
     452: ACCOUNT,

@@ -1,7 +1,8 @@
 """RULE. Which pool, and from which country, a site is asked through: the cheapest that still gets pages.
 
 A site starts at the cheapest pool. Blocks with no good page between move it to the next dearer one, and it stays
-there for the run. A geo wall moves it to the next country of those the spider allows. Faults and 404s move nothing.
+there for the run. A geo wall moves it to the next country of those the spider allows; where it names none, it is a
+block like any other. Faults and 404s move nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class _Site:
     rung: int = 0  # index into the pools, cheapest first
     country: int = -1  # index into the spider's countries; -1: any
     blocks: int = 0  # in a row, at this rung and country
+    forbidden: set[str] = field(default_factory=set)  # pools whose gateway refuses this site
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Ladder:
         for candidate in candidates:
             if pool and candidate.name != pool:
                 continue
-            if wanted and wanted not in candidate.countries:
+            if candidate.name in state.forbidden or (wanted and wanted not in candidate.countries):
                 continue
             if self._circuits.setdefault(candidate.name, _Circuit()).closed_at_s <= now_s:
                 return Arm(candidate, wanted)
@@ -70,16 +72,14 @@ class Ladder:
     def report(self, site: str, arm: Arm, verdict: Verdict) -> None:
         """Learn from a page of ``site`` that came through ``arm``. Late news about an arm already left is ignored."""
         state = self._sites.setdefault(site, _Site())
-        if verdict.outcome == BLOCKED and verdict.kind == "geo":
+        if verdict.outcome == BLOCKED and verdict.kind == "geo" and self.countries:
             self._next_country(state, arm)
         elif self.pools[state.rung].name != arm.pool.name:
             return
         elif verdict.outcome == GOOD:
             state.blocks = 0
         elif verdict.outcome == BLOCKED:
-            state.blocks += 1
-            if state.blocks >= self.patience:
-                self._climb(state)
+            self._block(state)
 
     def exhausted(self, site: str, pool: Pool) -> None:
         """Every exit of ``pool`` is blocked at ``site``: the same as enough blocks."""
@@ -110,6 +110,15 @@ class Ladder:
         """Whether no pool will ever answer: every one of them refuses our password or has no money left."""
         return all(self._circuits.get(pool.name, _Circuit()).final for pool in self.pools)
 
+    def forbid(self, site: str, pool: Pool) -> None:
+        """The gateway of ``pool`` refuses this site; it may serve every other."""
+        self._sites.setdefault(site, _Site()).forbidden.add(pool.name)
+
+    def _block(self, state: _Site) -> None:
+        state.blocks += 1
+        if state.blocks >= self.patience:
+            self._climb(state)
+
     def _climb(self, state: _Site) -> None:
         if state.rung + 1 < len(self.pools):
             state.rung += 1
@@ -118,7 +127,7 @@ class Ladder:
     def _next_country(self, state: _Site, arm: Arm) -> None:
         """The site does not serve where ``arm`` came from: go on to the next country, at the cheapest pool that has it."""
         current = self.countries[state.country] if state.country >= 0 else ""
-        if arm.country != current or not self.countries:
+        if arm.country != current:
             return
         state.country = (state.country + 1) % len(self.countries)
         state.blocks = 0

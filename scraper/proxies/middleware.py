@@ -27,7 +27,7 @@ from scraper.options import read
 from scraper.proxies import sources
 from scraper.proxies.addresses import is_private_host
 from scraper.proxies.binding import Binding
-from scraper.proxies.gateway import ACCOUNT, CONFIG
+from scraper.proxies.gateway import ACCOUNT, CONFIG, FORBIDDEN
 from scraper.proxies.ladder import Arm, Ladder
 from scraper.proxies.ledger import cost_usd, entries
 from scraper.proxies.profiles import headers_of
@@ -48,6 +48,7 @@ class Options:
     patience: int
     dead_after: int
     allow_private: bool
+    budget_usd: float
 
 
 class IdentityMiddleware:
@@ -63,6 +64,7 @@ class IdentityMiddleware:
         self.binding = Binding()
         self.on_retired: Callable[[str], None] = lambda identity_id: None  # the handler's, once there is one
         self._unanswered = 0
+        self._spent_usd = 0.0
         self._closing: asyncio.Task[None] | None = None
         self._count("proxies/bytes", 0)  # nothing was counted is not the same as nothing counts
         self._count("proxies/usd", 0.0)
@@ -83,6 +85,7 @@ class IdentityMiddleware:
             patience=read(settings, "PROXY_LADDER_BLOCKS", int, at_least=1),
             dead_after=read(settings, "PROXY_DEAD_AFTER", int, at_least=1),
             allow_private=read(settings, "ALLOW_PRIVATE_ADDRESSES", bool),
+            budget_usd=read(settings, "PROXY_BUDGET_USD", float, at_least=0),
         )
         return cls(crawler, options)
 
@@ -168,6 +171,11 @@ class IdentityMiddleware:
         """The handler counted bytes of ``identity`` for ``site`` at the socket."""
         for key, value in entries(identity.arm.pool, site, n_bytes).items():
             self._count(key, value)
+        self._spent_usd += cost_usd(identity.arm.pool, n_bytes)
+        if 0 < self.options.budget_usd <= self._spent_usd:
+            self._close_spider(
+                "budget", f"${self._spent_usd:.4f} of PROXY_BUDGET_USD = {self.options.budget_usd} are spent"
+            )
 
     def verdict_given(self, request: Request, response: Response | None, verdict: Verdict) -> None:
         """Bans judged a download: retire the identity, move the site along its ladder, watch for dead pools."""
@@ -178,7 +186,11 @@ class IdentityMiddleware:
                 self._count(
                     "proxies/usd_wasted", cost_usd(identity.arm.pool, request.meta.get(names.WIRE_BYTES, 0))
                 )
+            if verdict.outcome == GOOD:
+                self._count(f"proxies/good/{identity.arm.pool.name}")
             site = urlsplit(request.url).hostname or ""
+            if verdict.kind == FORBIDDEN:
+                self.ladder.forbid(site, identity.arm.pool)
             if not self.binding.is_suspicion(site, identity.id, verdict, linked=_linked(request)):
                 self.ladder.report(site, identity.arm, verdict)
             if verdict.outcome in (BLOCKED, FAULT):
@@ -197,7 +209,9 @@ class IdentityMiddleware:
                 self.ladder.answered(identity.arm.pool)
             return
         self._unanswered += 1
-        if identity is not None:
+        if (
+            identity is not None and identity.endpoint is not None
+        ):  # on our own line it is the site that is dead
             final = verdict.kind in (CONFIG, ACCOUNT)
             if self.ladder.failed(identity.arm.pool, now_s, final=final):
                 self._count(f"proxies/circuit_opened/{identity.arm.pool.name}")
@@ -208,11 +222,12 @@ class IdentityMiddleware:
                     verdict.rule,
                 )
         if self._unanswered >= self.options.dead_after or self.ladder.hopeless():
-            self._close_spider("proxies_dead", verdict.evidence)
+            why = f"{self._unanswered} tries in a row had no answer, the last: {verdict.evidence}"
+            self._close_spider("proxies_dead", why)
 
-    def _close_spider(self, reason: str, last: str) -> None:
+    def _close_spider(self, reason: str, why: str) -> None:
         if self._closing is None:
-            logger.error("%d tries in a row had no answer, the last: %s; stopping", self._unanswered, last)
+            logger.error("stopping: %s", why)
             # CloseSpider raised in a downloader middleware only fails the request.
             stop = self.crawler.engine.close_spider_async(reason=reason)
             self._closing = asyncio.get_running_loop().create_task(stop)

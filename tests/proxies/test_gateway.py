@@ -16,8 +16,8 @@ from scraper.proxies.gateway import classify, is_gateways_own
         (407, "THREADS_EXHAUSTED", {}, "capacity"),
         (402, "Payment Required", {"x-webshare-reason": "bandwidthlimit"}, "account"),  # Webshare
         (429, "Too Many Requests", {}, "capacity"),
-        (403, "Forbidden", {}, "config"),
-        (400, "Bad Request", {"x-thor-error-code": "client_101"}, "config"),  # Thordata
+        (403, "Forbidden", {}, "forbidden"),
+        (400, "Bad Request", {"x-thor-error-code": "client_101"}, "forbidden"),  # Thordata
         (490, "", {}, "no_exit"),  # NetNut
         (503, "NO_RAY", {}, "no_exit"),
         (502, "Bad Gateway", {"x-brd-err-code": "no_peer"}, "no_exit"),  # Bright Data

@@ -72,10 +72,22 @@ def test_a_geo_wall_walks_through_the_spiders_countries_at_the_cheapest_pool_tha
     assert arm(rules) == Arm(HOME, "de")
 
 
-def test_without_countries_a_geo_wall_changes_nothing() -> None:
+def test_without_countries_a_geo_wall_is_a_block_like_any_other() -> None:
     rules = ladder()
-    rules.report("shop.example", Arm(CHEAP), GEO)
-    assert arm(rules) == Arm(CHEAP)
+    for _ in range(2):
+        rules.report("shop.example", Arm(CHEAP), GEO)
+    assert arm(rules) == Arm(HOME)
+
+
+def test_a_gateway_that_refuses_a_site_serves_the_others() -> None:
+    rules = ladder()
+    rules.forbid("shop.example", CHEAP)
+    assert arm(rules).pool is HOME
+    assert arm(rules, "other.example").pool is CHEAP
+    for pool in (HOME, PHONE):
+        rules.forbid("shop.example", pool)
+    assert rules.arm("shop.example", 0.0) is None
+    assert not rules.hopeless()
 
 
 def test_a_request_may_ask_for_pool_and_country() -> None:
