@@ -23,4 +23,5 @@ WIRE_BYTES = "wire_bytes"  # int: bytes that this try moved at the socket, both 
 VERDICT_GIVEN = "scraper.verdict_given"  # request, response | None, verdict: every download ends in one
 SITE_WAIT = "scraper.site_wait"  # host: str, wait_s: float: nobody asks this host for that long
 PAGE_GIVEN_UP = "scraper.page_given_up"  # request, verdict: no attempt is left for this page
+PAGE_LEFT = "scraper.page_left"  # request: pending when the crawl ended; nobody asked for it
 RUN_ENDED = "scraper.run_ended"  # report: dict: the run's report is written

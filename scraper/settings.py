@@ -145,4 +145,5 @@ RUN_LOG_INTERVAL_S = 60.0  # seconds between two status lines in a log
 # share of pages given up, above which a run has failed: with a tenth missing it is no data set
 RUN_MAX_GIVEN_UP_RATE = 0.1
 RUN_WARN_RATE = 0.02  # share of pages given up or with a raising callback, above which a run is degraded
-RUN_MAX_ERROR_RATE = 0.5  # share of pages whose callback raised, above which a run has failed
+RUN_MAX_ERROR_RATE = 0.1  # share of pages whose callback raised, above which a run has failed
+RUN_MAX_GONE_RATE = 0.5  # share of pages that are 404 or 410, above which a run has failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,9 @@ class Spider(scrapy.Spider):
 
         url: str = arg("", "address to start from", group="start")
         urls: list[str] = arg([], "addresses to start from", group="start")
-        urls_file: str = arg("", "text file with one address a line; # starts a comment", group="start")
+        urls_file: str = arg(
+            "", "text file with one address a line, or the failed.jsonl of a run", group="start"
+        )
 
     args: Args
     good_page: ClassVar[dict[str, GoodPage]] = {}
@@ -54,7 +57,9 @@ class Spider(scrapy.Spider):
         for callback in self.good_page:
             if not callable(getattr(self, callback, None)):
                 raise ConfigError("good_page", callback, f"is no callback of spider {self.name}")
-        self.start_pages = _start_pages(self.args) or list(self.start_urls)
+        asked = _start_pages(self.args)
+        self.start_pages = list(asked) or list(self.start_urls)
+        self._callbacks = asked
         if self.start_pages and not getattr(self, "allowed_domains", None):
             hosts = (urlsplit(url).hostname or "" for url in self.start_pages)
             self.allowed_domains = sorted({host.removeprefix("www.") for host in hosts})
@@ -62,33 +67,54 @@ class Spider(scrapy.Spider):
     async def start(self) -> AsyncIterator[Any]:
         """Ask for every start page. Override it where a start page has another callback than ``parse``."""
         for url in self.start_pages:
-            yield scrapy.Request(url)
+            yield self.start_request(url)
+
+    def start_request(self, url: str) -> scrapy.Request:
+        """The request for a start page: to ``parse``, or to the callback that failed.jsonl names for it."""
+        name = self._callbacks.get(url) or "parse"
+        callback = getattr(self, name, None)
+        if not callable(callback):
+            raise ArgumentError(
+                "urls_file", name, f"is no callback of spider {self.name}; it stands beside {url}"
+            )
+        return scrapy.Request(url, callback)
 
 
-def read_urls(path: Path) -> list[str]:
-    """Return the canonical addresses of a text file, each once. Raises ArgumentError with the line that is wrong."""
+def read_urls(path: Path) -> dict[str, str]:
+    """Return the canonical addresses of a file, each once, with the name of its callback ('' where none is given).
+
+    A line is an address, a comment (#), or an object with ``url`` and perhaps ``callback``, as in failed.jsonl. Raises
+    ArgumentError with the line that is wrong.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise ArgumentError("urls_file", str(path), f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ArgumentError("urls_file", str(path), f"is not UTF-8 text (byte {error.start})") from error
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        text = line.strip()
+        text, callback = line.strip(), ""
+        where = f"line {number} of {path} "
+        if text.startswith("{"):
+            try:
+                entry = json.loads(text)
+                text, callback = entry["url"], str(entry.get("callback", ""))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise ArgumentError("urls_file", text[:80], f"{where}is no JSON object with a url") from None
         if text and not text.startswith("#"):
-            found[_typed("urls_file", text, f"line {number} of {path} ")] = None
+            found[_typed("urls_file", text, where)] = callback
     if not found:
         raise ArgumentError("urls_file", str(path), "holds no address; write one a line")
-    return list(found)
+    return found
 
 
-def _start_pages(args: Spider.Args) -> list[str]:
+def _start_pages(args: Spider.Args) -> dict[str, str]:
     if args.urls_file:
         return read_urls(Path(args.urls_file))
     if args.urls:
-        return list(dict.fromkeys(_typed("urls", text) for text in args.urls))
-    return [_typed("url", args.url)] if args.url else []
+        return {_typed("urls", text): "" for text in args.urls}
+    return {_typed("url", args.url): ""} if args.url else {}
 
 
 def _typed(name: str, text: str, where: str = "") -> str:

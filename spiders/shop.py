@@ -7,12 +7,11 @@ scrapy crawl shop -a url=http://...        crawls one shop of this structure thr
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import scrapy
 from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
@@ -82,10 +81,6 @@ class ShopSpider(Spider):
             truth = {**self.lab.truth(), "requests": self.lab.served()}
             (Path(self.lab.info["dir"]) / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
             self.lab.stop()
-
-    async def start(self) -> AsyncIterator[Any]:
-        for url in self.start_pages:
-            yield scrapy.Request(url)
 
     def parse(self, response: Response) -> Iterator[Any]:
         """A listing: its products, and the next page."""

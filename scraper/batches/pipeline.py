@@ -8,6 +8,7 @@ requests while responses wait for their items. It writes the stats ``batches/*``
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ class PipelineOptions:
 def options_from(settings: Any) -> PipelineOptions:
     """Read and check the settings; ConfigError names the wrong one."""
     job = Job(
-        steps=read(settings, "BATCH_STEPS", list),
+        steps=_steps(settings),
         sink=read(settings, "SINK", str),
         out_dir=str(Path(_given(settings, "OUT_DIR")).absolute()),
     )
@@ -147,6 +148,17 @@ class BatchPipeline:
         engine = self._crawler.engine
         if engine is not None and engine.spider is not None:
             await engine.close_spider_async(reason="storage_failed")
+
+
+def _steps(settings: Any) -> list[Any]:
+    """BATCH_STEPS, which on a command line is a comma list of names, or JSON where a step has options."""
+    text = settings.get("BATCH_STEPS")
+    if not isinstance(text, str) or not text.lstrip().startswith("["):
+        return read(settings, "BATCH_STEPS", list)
+    try:
+        return list(json.loads(text))
+    except ValueError as error:
+        raise ConfigError("BATCH_STEPS", text, f"is not JSON: {error}") from error
 
 
 def _given(settings: Any, name: str) -> str:

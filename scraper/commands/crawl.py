@@ -104,6 +104,7 @@ def check_spider(name: str, known: list[str]) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
+        hint += "(a file that cannot be loaded is named in the warnings above) " if not near else ""
         raise _UnknownSpider("spider", name, f"{hint}this project has: {', '.join(sorted(known)) or 'none'}")
 
 
@@ -138,7 +139,7 @@ def fail_start(settings: Settings, spider: str, arguments: dict[str, Any], error
         if not isinstance(error, ConfigError):
             text += f"; its traceback is in {settings['LOG_FILE']}"
     print(f"scrapy crawl {spider}: {outcome.FAILED_START}: {text}", file=sys.stderr)
-    if settings.get("RUN_DIR"):
+    if begin.is_claimed(settings):
         with contextlib.suppress(OSError):
             _write_failed_start(settings, spider, arguments, outcome.failed_start(text, code))
     return code

@@ -8,6 +8,7 @@ clock, always given by the caller. Not thread-safe.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,6 +58,9 @@ class Store(Protocol):
 
     def set_delay(self, host: str, delay_s: float, now_s: float) -> None:
         """From now on leave at least ``delay_s`` between two leases of this host (robots.txt's Crawl-delay)."""
+
+    def pending(self) -> Iterator[Page]:
+        """The pages that were not leased, in no order."""
 
     def counts(self) -> Counts:
         """How many pages are pending and leased."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -104,6 +105,11 @@ class MemoryStore:
     def slow_down(self, host: str, factor: float, at_least_s: float) -> None:
         entry = self._hosts.setdefault(host, _Host())
         entry.least_s = max(max(entry.least_s, self._delay_s) * factor, at_least_s)
+
+    def pending(self) -> Iterator[Page]:
+        for host in self._hosts.values():
+            for heap in (host.ready, host.delayed):
+                yield from (page for _, _, page in heap)
 
     def counts(self) -> Counts:
         return Counts(self._pending, len(self._leased))

@@ -80,6 +80,8 @@ class FrontierScheduler(BaseScheduler):
         left = self.store.counts()
         if left.pending or left.leased:
             self.crawler.stats.set_value("frontier/left", left.pending + left.leased)
+        for page in self.store.pending():
+            self.crawler.signals.send_catch_log(names.PAGE_LEFT, request=page.request)
         return None
 
     def has_pending_requests(self) -> bool:

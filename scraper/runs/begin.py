@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scraper.errors import ConfigError
 from scraper.options import read
 from scraper.runs import naming, record
 from scraper.runs.redact import redact_value
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
 _PROJECT = 20  # Scrapy's priority of the project's settings; above it: add-ons excepted, the spider's and -s
 _CMDLINE = 40
-_OWN = frozenset(("RUN_ID", "RUN_DIR", "OUT_DIR", "RUN_ARGUMENTS"))
+_OWN = frozenset(("RUN_ID", "RUN_DIR", "OUT_DIR", "RUN_ARGUMENTS", "RUN_CLAIMED"))
 
 
 def name_run(settings: BaseSettings, spider: str) -> None:
     """Fill RUN_ID, RUN_DIR and OUT_DIR where they are empty; RUN_ID may also come from the environment.
 
-    Raises ConfigError for a run id that cannot be a folder's name.
+    The run's folder is taken, so that no second run stores into it. Raises ConfigError for a run id that cannot be a
+    folder's name, and for one that another run has.
     """
     run_id = str(settings.get("RUN_ID") or os.environ.get("RUN_ID") or "")
     run_id = run_id or naming.new_run_id(spider, datetime.now(UTC), secrets.randbits(16))
@@ -35,6 +37,24 @@ def name_run(settings: BaseSettings, spider: str) -> None:
     }
     for name, value in values.items():
         settings.set(name, str(value), priority="cmdline")
+    if not is_claimed(settings):
+        _claim(Path(values["RUN_DIR"]), run_id)
+        settings.set("RUN_CLAIMED", str(values["RUN_DIR"]), priority="cmdline")
+
+
+def is_claimed(settings: BaseSettings) -> bool:
+    """Whether the run's folder belongs to this run."""
+    return bool(settings.get("RUN_CLAIMED")) and settings.get("RUN_CLAIMED") == settings.get("RUN_DIR")
+
+
+def _claim(folder: Path, run_id: str) -> None:
+    try:
+        record.claim(folder)
+    except FileExistsError:
+        way_out = f"is the name of another run, {folder}; give another, or deliver what that one left with python -m scraper.batches.drain {folder}"
+        raise ConfigError("RUN_ID", run_id, way_out) from None
+    except OSError as error:
+        raise ConfigError("RUN_DIR", str(folder), f"cannot be made: {error.strerror}") from error
 
 
 def new_record(settings: BaseSettings, spider: str, arguments: dict[str, Any]) -> record.RunRecord:

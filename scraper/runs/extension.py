@@ -66,6 +66,7 @@ class RunOptions:
                 max_error_rate=read(settings, "RUN_MAX_ERROR_RATE", float, at_least=0),
                 max_given_up_rate=read(settings, "RUN_MAX_GIVEN_UP_RATE", float, at_least=0),
                 warn_rate=read(settings, "RUN_WARN_RATE", float, at_least=0),
+                max_gone_rate=read(settings, "RUN_MAX_GONE_RATE", float, at_least=0),
             ),
             status_on_terminal=sys.stderr.isatty()
             and bool(settings.get("LOG_FILE") or not settings.getbool("LOG_ENABLED")),
@@ -110,6 +111,7 @@ class RunExtension:
             (extension.spider_error, signals.spider_error),
             (extension.item_error, signals.item_error),
             (extension.page_given_up, names.PAGE_GIVEN_UP),
+            (extension.page_left, names.PAGE_LEFT),
         ):
             crawler.signals.connect(receiver, signal=signal)
         return extension
@@ -122,6 +124,8 @@ class RunExtension:
     def spider_error(self, failure: Failure, response: Any) -> None:
         kind = "start()" if response is None else "callback"
         self._count_error(kind, failure, response)
+        if response is not None and response.request is not None:
+            self._list_failed(response.request, "callback_raised", "good", failure.getErrorMessage())
 
     def item_error(self, failure: Failure, response: Any) -> None:
         self._crawler.stats.inc_value("runs/item_errors")
@@ -129,13 +133,19 @@ class RunExtension:
 
     def page_given_up(self, request: Request, verdict: Verdict) -> None:
         self._crawler.stats.inc_value(f"runs/given_up/{verdict.outcome}")
+        self._list_failed(request, verdict.rule, verdict.outcome, verdict.evidence)
+
+    def page_left(self, request: Request) -> None:
+        self._list_failed(request, "not_asked", "", "")
+
+    def _list_failed(self, request: Request, rule: str, outcome: str, evidence: str) -> None:
         page = FailedPage(
             url=redact(request.url),
-            rule=verdict.rule,
-            outcome=verdict.outcome,
+            rule=rule,
+            outcome=outcome,
             attempts=int(request.meta.get(names.ATTEMPT, 1)),
             callback=getattr(request.callback, "__name__", "") or "parse",
-            evidence=redact(verdict.evidence),
+            evidence=redact(evidence),
         )
         try:
             self._failed.add(page)
@@ -221,7 +231,7 @@ class RunExtension:
     def _status(self, stats: dict[str, Any], now: float, *, width: int) -> str:
         then, before = self._pace[0] if len(self._pace) > 1 else (self._began, 0)
         per_min = (self._pace[-1][1] - before) / max(now - then, TICK_S) * 60
-        return status.status_line(stats, now - self._began, per_min, width=width)
+        return status.status_line(stats, now - self._began, per_min, stopping=bool(received()), width=width)
 
     def _show(self, line: str) -> None:
         if self._options.status_on_terminal:

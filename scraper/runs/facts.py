@@ -17,6 +17,7 @@ class Limits:
     max_error_rate: float  # of pages whose callback raised: above, the run has failed
     max_given_up_rate: float  # of pages given up: above, the run has failed
     warn_rate: float  # of either: above, the run is degraded
+    max_gone_rate: float = 0.5  # of pages that are 404 or 410: above, the addresses are old
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Facts:
     downloads: int
     faults: int  # downloads that ended without an answer of the site
     callback_errors: int
+    robots_forbidden: int  # pages that robots.txt kept us from
+    feed_failures: int  # feeds (-o, -O, FEEDS) that could not be written
+    blocks: int  # downloads that were blocked or rate limited
+    contract_blocks: int  # of them, those that lacked what good_page wants
+    lost_pools: tuple[str, ...]  # pools that stopped answering and never gave a good page
     lost_sites: tuple[str, ...]  # sites that answered nothing but blocks and faults
 
     @property
@@ -57,6 +63,10 @@ class Facts:
     @property
     def given_up_rate(self) -> float:
         return self.pages_given_up / self.pages if self.pages else 0.0
+
+    @property
+    def gone_rate(self) -> float:
+        return self.pages_gone / self.pages if self.pages else 0.0
 
     @property
     def error_rate(self) -> float:
@@ -114,9 +124,20 @@ def facts_from(
         pages_gone=verdicts.get(GONE, 0),
         pages_given_up=count("pages/given_up"),
         given_up_as=tuple(sorted(group(stats, "runs/given_up/").items())),
-        downloads=sum(verdicts.values()) or answers + faults,
-        faults=verdicts.get(FAULT, 0) if verdicts else faults,
+        downloads=sum(verdicts.values()) or (0 if is_proxied(stats) else answers + faults),
+        faults=verdicts.get(FAULT, 0) if verdicts or is_proxied(stats) else faults,
         callback_errors=count("spider_exceptions/count"),
+        robots_forbidden=count("robotstxt/forbidden"),
+        feed_failures=sum(group(stats, "feedexport/failed_count/").values()),
+        blocks=sum(group(stats, "bans/").values()),
+        contract_blocks=sum(group(stats, "bans/contract_").values()),
+        lost_pools=tuple(
+            sorted(
+                pool
+                for pool in group(stats, "proxies/circuit_opened/")
+                if f"proxies/good/{pool}" not in stats
+            )
+        ),
         lost_sites=_lost_sites(stats),
     )
 
@@ -134,12 +155,21 @@ def verdict_counts(stats: Mapping[str, Any]) -> dict[str, int]:
 def good_pages(stats: Mapping[str, Any]) -> int:
     """Pages judged good; without bans/, responses."""
     verdicts = verdict_counts(stats)
-    return verdicts.get(GOOD, 0) if verdicts else int(stats.get("response_received_count") or 0)
+    return (
+        verdicts.get(GOOD, 0)
+        if verdicts or is_proxied(stats)
+        else int(stats.get("response_received_count") or 0)
+    )
 
 
 def stored_records(stats: Mapping[str, Any]) -> int:
     """Records the store has acknowledged; without batches/, items that passed every pipeline."""
     return int(stats.get("batches/stored" if is_batched(stats) else "item_scraped_count") or 0)
+
+
+def is_proxied(stats: Mapping[str, Any]) -> bool:
+    """Whether proxies/ and bans/ are in; then what has no verdict was never asked for. The first sets a counter."""
+    return "proxies/bytes" in stats
 
 
 def is_batched(stats: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""I/O: failed.jsonl, one line per page given up. The file appears with the first line.
+"""I/O: failed.jsonl, one line per page given up, not asked for, or whose callback raised. It appears with the first line.
 
 Each line is an object with ``url`` first, so that the file can be fed back as a list of urls.
 """

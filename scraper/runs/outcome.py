@@ -94,9 +94,7 @@ _LOOK_AT_ERRORS = (
 _LOOK_AT_FAILED = (
     "see failed.jsonl for the pages and their rules; crawl them again with -a urls_file=<failed.jsonl>"
 )
-_GIVE_PROXIES = (
-    "give this site another pool or country in proxies.toml, or a slower pace with -s DOWNLOAD_DELAY="
-)
+_GIVE_PROXIES = "give this site another pool in proxies.toml, the spider other proxy_countries, or a slower DOWNLOAD_DELAY"
 
 _MOST_SITES = 3  # named one by one
 
@@ -133,13 +131,20 @@ RULES = (
         "look in the log for item errors; a pipeline after the batches must not drop or raise",
     ),
     Rule(
+        "feed_failed",
+        FAILED_STORAGE,
+        lambda f: f.feed_failures > 0,
+        lambda f: f"{plural(f.feed_failures, 'feed')} (-o, -O or FEEDS) could not be written",
+        "look at the log for the path and the cause; the records themselves lie in the data folder",
+    ),
+    Rule(
         "signal",
         CANCELLED,
         lambda f: (
             f.finish_reason in ("shutdown", "cancelled") or (not f.opened and f.signal_number is not None)
         ),
         _signal,
-        "run it again to have the rest; everything scraped so far is stored",
+        "everything scraped is stored; -a urls_file=<failed.jsonl> crawls the pages that nobody asked for yet",
     ),
     Rule(
         "start_error",
@@ -201,6 +206,13 @@ RULES = (
         "look at the last lines of the log: what was the crawl waiting for?",
     ),
     Rule(
+        "robots_forbid",
+        FAILED_QUALITY,
+        lambda f: _nothing(f) and f.robots_forbidden > 0 and f.pages_good == 0,
+        lambda f: f"no record was stored: robots.txt forbids {plural(f.robots_forbidden, 'page')}",
+        "ask for other pages of the site, or ask its owner",
+    ),
+    Rule(
         "no_page_asked",
         FAILED_QUALITY,
         lambda f: _nothing(f) and f.downloads == 0 and f.scraped == 0,
@@ -217,11 +229,27 @@ RULES = (
         "check the address, the network and the proxies; failed.jsonl names each page's fault",
     ),
     Rule(
+        "contract_never_met",
+        FAILED_QUALITY,
+        lambda f: _nothing(f) and 2 * f.contract_blocks > f.blocks,
+        lambda f: (
+            f"no record was stored: {share(f.contract_blocks, f.blocks, 'block')} lacked what good_page wants"
+        ),
+        "compare the spider's good_page with a page: it may be wrong, the site may have changed or need a browser",
+    ),
+    Rule(
         "nothing_but_blocks",
         FAILED_BLOCKED,
         lambda f: _nothing(f) and f.pages_given_up > 0 and f.mostly_blocked,
         lambda f: f"no record was stored: {_given_up(f)}, mostly as blocked",
         _GIVE_PROXIES,
+    ),
+    Rule(
+        "too_many_gone",
+        FAILED_QUALITY,
+        lambda f: f.gone_rate > f.limits.max_gone_rate,
+        lambda f: f"{share(f.pages_gone, f.pages, 'page')} are gone (404 or 410)",
+        "the site has moved its pages: start from pages that link to them",
     ),
     Rule(
         "too_few_records",
@@ -262,6 +290,15 @@ RULES = (
         lambda f: bool(f.merge_failure),
         lambda f: f"all {plural(f.stored, 'record')} are stored, but not as one set: {f.merge_failure}",
         "read the data folder part by part (with union_by_name in DuckDB), or correct the column that the reason names",
+    ),
+    Rule(
+        "pool_lost",
+        DEGRADED,
+        lambda f: bool(f.lost_pools),
+        lambda f: (
+            f"{plural(len(f.lost_pools), 'pool')} gave no answer and no good page: {', '.join(f.lost_pools)}"
+        ),
+        "check address, password and plan of the pool; the log names its last answer",
     ),
     Rule(
         "site_lost",

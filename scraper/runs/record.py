@@ -22,6 +22,7 @@ from scraper.runs.outcome import LOST
 RECORD = "run.json"
 REPORT = "report.json"
 FAILED = "failed.jsonl"
+CLAIM = "claimed"  # holds the process id of the run that the folder belongs to
 RESERVE = ".reserve"
 RESERVE_BYTES = 256 * 1024  # kept free, so that a run which ends because the disk is full can still say so
 HEART_STOPPED_S = 60.0  # seconds: six missed beats of 10 s; a reactor busy for that long is as good as dead
@@ -81,6 +82,14 @@ def open_folder(folder: Path) -> None:
     """Make the run's folder and set room aside for its last words. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESERVE).write_bytes(b"\0" * RESERVE_BYTES)
+
+
+def claim(folder: Path) -> None:
+    """Take ``folder`` for one run, for good. Raises FileExistsError where a run has taken it before, OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    os.write(handle, f"{os.getpid()}\n".encode())
+    os.close(handle)
 
 
 def release_reserve(folder: Path) -> None:

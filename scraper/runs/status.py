@@ -18,10 +18,18 @@ def pending_pages(stats: Mapping[str, Any]) -> int | None:
     return None
 
 
-def status_line(stats: Mapping[str, Any], elapsed_s: float, good_per_min: float, *, width: int = 110) -> str:
+def status_line(
+    stats: Mapping[str, Any],
+    elapsed_s: float,
+    good_per_min: float,
+    *,
+    stopping: bool = False,
+    width: int = 110,
+) -> str:
     """``41s  1,204 good pages, 312/min  980 records stored ...``, the least important parts left out beyond ``width`` columns."""
     verdicts = verdict_counts(stats)
-    parts = [
+    parts = ["stopping, again to cut it short"] if stopping else []
+    parts += [
         duration(elapsed_s),
         f"{plural(good_pages(stats), 'good page')}, {good_per_min:,.0f}/min",
         f"{plural(stored_records(stats), 'record')} stored",

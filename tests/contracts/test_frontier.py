@@ -168,6 +168,15 @@ def test_a_crawl_delay_counts_from_the_moment_it_is_known(make: Callable[..., St
     assert drain(store, 13.5) == ["a1"]
 
 
+def test_what_is_pending_can_be_listed(make: Callable[..., Store]) -> None:
+    store = make()
+    for name, not_before_s in (("now", 0.0), ("later", 50.0), ("leased", 0.0)):
+        store.put(page(name, host=f"{name}.example", not_before_s=not_before_s))
+    while (leased := store.lease(1.0)) is not None and leased.request != "leased":
+        store.put(leased, again=True)
+    assert {found.request for found in store.pending()} == {"now", "later"}
+
+
 def test_a_lease_ends_with_its_ack(make: Callable[..., Store]) -> None:
     store = make()
     store.put(page("x"))

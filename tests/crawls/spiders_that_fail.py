@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -32,8 +33,6 @@ class Numbers(Spider):
     name = "numbers"
 
     def parse(self, response: Any) -> Iterator[Any]:
-        import os
-
         for n in range(3000):
             yield {"n": n, "noise": os.urandom(2000).hex()}
 
@@ -47,3 +46,17 @@ class Slow(Spider):
         yield {"n": response.meta.get("n", 0), "text": "x" * 2000}
         for n in range(10):
             yield scrapy.Request(f"{response.url.split('?')[0]}?{response.url[-20:]}{n}", meta={"n": n})
+
+
+class SometimesRaises(Spider):
+    """Raises on every other page until it is MENDED."""
+
+    name = "sometimes_raises"
+
+    def parse(self, response: Any) -> Iterator[Any]:
+        yield from response.follow_all(css="a", callback=self.parse_page)
+
+    def parse_page(self, response: Any) -> Iterator[Any]:
+        if int(response.url.rpartition("/")[2]) % 2 and "MENDED" not in os.environ:
+            raise ValueError("an odd page")
+        yield {"url": response.url}

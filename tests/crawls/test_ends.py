@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from scraper.lab import process as lab_process
 
 HERE = Path(__file__).parent
 FAILING = {"PYTHONPATH": str(HERE)}
@@ -168,3 +171,71 @@ def workers_of(pid: int) -> list[int]:
     found = [child for child, _, nice in rows if child in below and nice >= 10]
     assert found, "no worker is running"
     return found
+
+
+def test_a_run_id_that_was_used_is_refused_and_what_it_left_stays(
+    crawl: Callable[..., Any], target: Any, direct: list[str], tmp_path: Path
+) -> None:
+    first = crawl(
+        "site", "-a", f"url={target.url}", *direct, "-s", "RUN_ID=night", folder=tmp_path / "data"
+    ).wait()
+    report, rows = first.report, len(first.rows())
+    again = crawl(
+        "site", "-a", f"url={target.url}", *direct, "-s", "RUN_ID=night", folder=tmp_path / "data"
+    ).wait()
+    assert again.exit_code == 1
+    assert "RUN_ID = 'night'" in again.err
+    assert "drain" in again.err
+    assert (again.report, len(again.rows())) == (report, rows)
+
+
+def test_pages_whose_callback_raised_can_be_fed_back_to_that_callback(
+    crawl: Callable[..., Any], target: Any, direct: list[str]
+) -> None:
+    options = [*direct, *MODULES]
+    run = crawl("sometimes_raises", "-a", f"url={target.url}", *options, env=FAILING).wait()
+    assert (run.exit_code, run.outcome) == (14, "failed_error")
+    assert len(run.rows()) == 15
+    failed = run.run_dir / "failed.jsonl"
+    again = crawl(
+        "sometimes_raises", "-a", f"urls_file={failed}", *options, env={**FAILING, "MENDED": "1"}
+    ).wait()
+    assert (again.exit_code, again.outcome) == (0, "succeeded"), again.out
+    assert {row["url"] for row in run.rows()} | {row["url"] for row in again.rows()} == {
+        f"{target.url}p/{n}" for n in range(30)
+    }
+
+
+def test_a_cancelled_run_lists_what_nobody_asked_for(
+    crawl: Callable[..., Any], target: Any, direct: list[str]
+) -> None:
+    run = crawl("site", "-a", f"url={target.url}", *direct, "-s", "DOWNLOAD_DELAY=0.2")
+    wait_for(lambda: len(target.asked) > 5)
+    run.send(signal.SIGTERM)
+    run.wait()
+    listed = [
+        json.loads(line) for line in (run.run_dir / "failed.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    left = {page["url"] for page in listed if page["rule"] == "not_asked"}
+    stored = {row["url"] for row in run.rows()}
+    assert left
+    assert left | stored == {target.url, *(f"{target.url}p/{n}" for n in range(30))}
+
+
+def test_a_budget_stops_the_run_and_keeps_what_it_has(crawl: Callable[..., Any], tmp_path: Path) -> None:
+    with lab_process.start(tmp_path / "lab", pages=4) as lab:
+        run = crawl(
+            "shop", "-a", f"url={lab.info['sites']['open']['start_url']}", "-s", f"PROXIES_FILE={tmp_path}/lab/proxies.toml",
+            "-s", "ALLOW_PRIVATE_ADDRESSES=1", "-s", "DOWNLOAD_DELAY=0.05", "-s", "PROXY_BUDGET_USD=0.00002",
+        ).wait()  # fmt: skip
+    assert (run.exit_code, run.outcome) == (12, "failed_budget"), run.out
+    assert 0 < len(run.rows()) < 40
+    assert 0.00002 <= run.report["cost"]["usd"] < 0.00004
+
+
+def test_a_feed_that_cannot_be_written_fails_the_run(
+    crawl: Callable[..., Any], target: Any, direct: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    run = crawl("site", "-a", f"url={target.url}", *direct, "-O", f"{tmp_path}/file/x.csv").wait()
+    assert (run.exit_code, run.outcome) == (13, "failed_storage"), run.out

@@ -41,6 +41,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, int]] = {
         143,
     ),
     "books_do_not_balance": ({**good_stats(9), "batches/stored": 8}, {}, "failed_storage", 13),
+    "feed_failed": (
+        {**good_stats(9), "feedexport/failed_count/FileFeedStorage": 1},
+        {},
+        "failed_storage",
+        13,
+    ),
     "signal": (good_stats(9), {"finish_reason": "shutdown", "signal_number": 15}, "cancelled", 143),
     "start_error": (good_stats(9), {"finish_reason": "start_error"}, "failed_error", 14),
     "budget": (good_stats(9), {"finish_reason": "budget"}, "failed_budget", 12),
@@ -50,6 +56,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, int]] = {
     "memory": (good_stats(9), {"finish_reason": "memusage_exceeded"}, "failed_error", 14),
     "timed_out": (good_stats(9), {"finish_reason": "closespider_timeout"}, "timed_out", 15),
     "stalled": (good_stats(9), {"finish_reason": "closespider_timeout_no_item"}, "stalled", 16),
+    "robots_forbid": (
+        {"robotstxt/forbidden": 2, "proxies/bytes": 9, "response_received_count": 1},
+        {},
+        "failed_quality",
+        10,
+    ),
     "no_page_asked": ({}, {}, "failed_quality", 10),
     "all_faults": (
         {"verdicts/fault": 12, "pages/given_up": 2, "runs/given_up/fault": 2},
@@ -57,12 +69,25 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, int]] = {
         "failed_error",
         14,
     ),
+    "contract_never_met": ({**given_up(0, 5, "blocked"), "bans/contract_css": 5}, {}, "failed_quality", 10),
     "nothing_but_blocks": (given_up(0, 5, "blocked"), {}, "failed_blocked", 11),
+    "too_many_gone": ({**good_stats(4), "verdicts/gone": 6}, {}, "failed_quality", 10),
     "too_few_records": ({"verdicts/good": 9}, {}, "failed_quality", 10),
     "too_many_blocked": (given_up(70, 30, "rate_limited"), {}, "failed_blocked", 11),
     "too_many_given_up": (given_up(70, 30, "site_error"), {}, "failed_quality", 10),
     "dead_letters": ({**good_stats(900), "batches/stored": 899, "batches/dead_letter": 1}, {}, "degraded", 0),
     "not_merged": ({**good_stats(9), "batches/finish_failure": "price: int and str"}, {}, "degraded", 0),
+    "pool_lost": (
+        {
+            **good_stats(9),
+            "proxies/circuit_opened/cheap": 1,
+            "proxies/circuit_opened/home": 1,
+            "proxies/good/home": 9,
+        },
+        {},
+        "degraded",
+        0,
+    ),
     "site_lost": (
         {
             **good_stats(999),
@@ -189,7 +214,7 @@ def test_a_spider_that_may_store_nothing_says_so() -> None:
 
 
 def test_404s_are_pages_but_not_lost_ones() -> None:
-    assert judged({**good_stats(5), "verdicts/gone": 500}).word == "succeeded"
+    assert judged({**good_stats(500), "verdicts/gone": 499}).word == "succeeded"
 
 
 def test_a_stop_before_the_first_request_by_a_signal_is_cancelled() -> None:
