@@ -1,7 +1,7 @@
 """Adapter: watches a crawl from start to end, and writes run.json, report.json and failed.jsonl.
 
-It is the last to hear of ``spider_closed`` when it stands last in EXTENSIONS: pipelines have flushed by then, and
-the other extensions have written their stats.
+The outcome is decided when the engine has stopped: pipelines have flushed, feeds are written, and the other extensions have
+written their stats by then.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class RunExtension:
         self._errors = ErrorGroups()
         self._failed = FailedPages(options.folder / record.FAILED)
         self._opened = False
+        self._finish_reason = ""
         self._loop = create_looping_call(self._tick)
         self._began = monotonic()
         self._next_log = self._began + FIRST_LOG_S
@@ -108,6 +109,7 @@ class RunExtension:
         for receiver, signal in (
             (extension.spider_opened, signals.spider_opened),
             (extension.spider_closed, signals.spider_closed),
+            (extension.engine_stopped, signals.engine_stopped),
             (extension.spider_error, signals.spider_error),
             (extension.item_error, signals.item_error),
             (extension.page_given_up, names.PAGE_GIVEN_UP),
@@ -118,6 +120,7 @@ class RunExtension:
 
     def spider_opened(self) -> None:
         self._opened = True
+        self._crawler.stats.set_value("runs/feeds", len(self._crawler.settings.getdict("FEEDS")))
         logger.info("Run %s: files in %s", self._record.run_id, self._options.folder)
         self._loop.start(TICK_S, now=False)
 
@@ -153,7 +156,11 @@ class RunExtension:
             logger.error("%s cannot be written: %s", self._failed.path, error)
 
     def spider_closed(self, reason: str) -> None:
-        self.finish(reason)
+        self._finish_reason = reason
+
+    def engine_stopped(self) -> None:
+        """Every other extension is done with its spider_closed by now, feeds are written."""
+        self.finish(self._finish_reason)
 
     def finish(self, finish_reason: str, *, forced: bool = False) -> None:
         """Decide and write record and report; the crawl command calls it where closing was cut short."""

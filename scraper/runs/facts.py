@@ -128,7 +128,10 @@ def facts_from(
         faults=verdicts.get(FAULT, 0) if verdicts or is_proxied(stats) else faults,
         callback_errors=count("spider_exceptions/count"),
         robots_forbidden=count("robotstxt/forbidden"),
-        feed_failures=sum(group(stats, "feedexport/failed_count/").values()),
+        feed_failures=max(
+            sum(group(stats, "feedexport/failed_count/").values()),
+            count("runs/feeds") - sum(group(stats, "feedexport/success_count/").values()),  # never opened, no count
+        ),
         blocks=sum(group(stats, "bans/").values()),
         contract_blocks=sum(group(stats, "bans/contract_").values()),
         lost_pools=tuple(
