@@ -14,6 +14,10 @@ ATTEMPT = "attempt"  # int >= 1: which try at this page this is, over all causes
 IDENTITY = "identity"  # str: id of the identity the request goes out as; carries no secret
 COOKIEJAR = "cookiejar"  # Scrapy's own key; we set it to the identity's id
 POOL = "pool"  # str: pool of that identity
+LEASED = "leased"  # str: id of the identity that this try holds; released with its answer or error
+ORIGIN = "origin"  # (url, method) that the spider asked for, before any redirect
+UNPROVEN = "unproven"  # int: bytes of an answer that may have been cut; the same again is the page
+OWN_HEADERS = "own_headers"  # list[str]: Accept headers that the spider set itself
 WARM_UP = "warm_up"  # bool: a visit whose only use is its cookies; never tried again, never stored
 NOT_BEFORE = "not_before"  # float, monotonic seconds: the frontier does not lease the page earlier
 VERDICT = "verdict"  # str: name of the rule that decided about the response

@@ -31,6 +31,8 @@ CONCURRENT_REQUESTS_PER_DOMAIN = 4  # requests in flight to one host; browsers u
 DOWNLOAD_DELAY = 0.25  # seconds between two requests to one host: 4 a second, what a small site bears
 DOWNLOAD_DELAY_JITTER = 0.5  # share by which the delay varies
 USER_AGENT = "Mozilla/5.0 (compatible; scraper)"  # without an identity's own; name yourself here
+ROBOTSTXT_USER_AGENT = BOT_NAME  # the name that robots.txt is read for, whatever browser an identity plays
+DEFAULT_REQUEST_HEADERS: dict[str, str] = {}  # an identity brings its own
 
 # --- Scrapy: bounded downloads -------------------------------------------------------------------------------
 DOWNLOAD_TIMEOUT = 30  # seconds for one try: a residential exit that needs longer is dearer than another exit
@@ -69,6 +71,7 @@ DOWNLOADER_MIDDLEWARES = {
     "scraper.proxies.middleware.IdentityCookiesMiddleware": 700,
 }
 SPIDER_MIDDLEWARES = {
+    "scraper.bans.middleware.FreshRequests": 20,
     "scraper.batches.middleware.OriginMiddleware": 10,  # nearest to the engine: it sees what is left of the items
 }
 ITEM_PROCESSOR = (
@@ -121,7 +124,8 @@ BAN_FAULT_WAIT_S = 0.5
 BAN_SITE_GIVE_UP = 30
 
 # --- frontier/ -----------------------------------------------------------------------------------------------
-FRONTIER_CRAWL_DELAY_MAX_S = 30.0  # seconds; the most that a Crawl-delay in robots.txt may ask of us
+# seconds between two pages of a host: the most that robots.txt's Crawl-delay may ask of us, or 429s may bring
+FRONTIER_CRAWL_DELAY_MAX_S = 30.0
 FRONTIER_SLOW_FACTOR = 1.25  # by which a host's delay grows each time it says that we are too fast
 FRONTIER_SLOW_AT_LEAST_S = 0.1  # seconds that delay has then at least
 

@@ -31,7 +31,8 @@ class Spider(scrapy.Spider):
     """A spider declares ``Args`` (a frozen dataclass derived from ``Spider.Args``) and reads ``self.args``.
 
     ``good_page`` maps callback names to what their pages must hold; a page without it is taken for a block and tried
-    again through another identity. ``proxy_countries`` (ISO 3166 alpha-2) are the only countries it goes out from.
+    again through another identity. ``proxy_countries`` (ISO 3166 alpha-2) are tried in turn where a site has a geo wall; where
+    the country does not matter, none is asked for.
     It starts at ``start_pages``: what the arguments say, else ``start_urls``.
     A spider that names no ``allowed_domains`` stays on the hosts of its start pages, and on hosts below them.
     """

@@ -10,7 +10,9 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urljoin, urlsplit
 
 from scrapy import Request
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
@@ -24,6 +26,7 @@ from scrapy.exceptions import (
     ResponseDataLossError,
 )
 from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
+from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from scraper import names
 from scraper.bans import contracts, reactions, rules, signatures
@@ -41,6 +44,7 @@ logger = logging.getLogger(__name__)
 CUT = "body_cut"  # response flag: the compressed body ends before its encoding says
 TRAP = "cut_before_a_trap"  # response flag: what follows would have stalled the parser
 TRAP_BYTES = 128 * 1024  # of a body; a shorter one cannot stall the parser for more than about 0.5 s
+TOO_LARGE = "too_large"  # response flag: the body is larger than DOWNLOAD_MAXSIZE once decompressed
 UNDECODABLE = "body_undecodable"  # response flag: the body is not what its Content-Encoding says
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (TargetRefused, "target_refused"),
@@ -49,7 +53,7 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (ResponseDataLossError, CUT),
     (CannotResolveHostError, "dns"),
     (DownloadConnectionRefusedError, "connection_refused"),
-    (DownloadCancelledError, "too_large"),
+    (DownloadCancelledError, TOO_LARGE),
     (DownloadFailedError, "download_failed"),
     (OSError, "connection_lost"),
 )
@@ -65,6 +69,17 @@ _OF_ONE_TRY = (
     "download_latency",
 )
 _OF_THE_IDENTITY = (names.IDENTITY, names.COOKIEJAR, names.POOL)
+_OURS = (
+    *_OF_ONE_TRY,
+    *_OF_THE_IDENTITY,
+    names.ATTEMPT,
+    names.LEASED,
+    names.NOT_BEFORE,
+    names.OWN_HEADERS,
+    names.ORIGIN,
+    names.UNPROVEN,
+    names.WARM_UP,
+)
 
 
 class PageGivenUp(IgnoreRequest):
@@ -127,6 +142,8 @@ class _Judge:
             self.crawler.signals.send_catch_log(names.SITE_WAIT, host=site, wait_s=reaction.site_wait_s)
         if reaction.action == reactions.HAND_ON or request.meta.get(names.WARM_UP):
             return None
+        if request.meta.get("dont_retry") and response is not None:
+            return None  # the spider wants to see what came
         if reaction.action == reactions.GIVE_UP:
             raise self.give_up(request, verdict)
         stats.inc_value("pages/retries")
@@ -150,16 +167,26 @@ class _Judge:
 
     def _again(self, request: Request, attempt: int, wait_s: float, keep_identity: bool) -> Request:
         meta = dict(request.meta)
-        first_url = (
-            (meta.get("redirect_urls") or [request.url])[0] if request.method == "GET" else request.url
-        )
+        url, method = meta.get(names.ORIGIN) or (request.url, request.method)
+        if method != request.method:
+            url = request.url  # a POST that was redirected to its result: the result is asked for again
         for key in _OF_ONE_TRY if keep_identity else (*_OF_ONE_TRY, *_OF_THE_IDENTITY):
             meta.pop(key, None)
         meta[names.ATTEMPT] = attempt
         if wait_s:
             meta[names.NOT_BEFORE] = time.monotonic() + wait_s
         priority = request.priority + (self.options.retry_priority if attempt == 2 else 0)
-        return request.replace(url=first_url, meta=meta, dont_filter=True, priority=priority)
+        return request.replace(url=url, meta=meta, dont_filter=True, priority=priority)
+
+
+class FreshRequests(BaseSpiderMiddleware):
+    """Frees a spider's request of what it inherited with ``meta=response.meta``: tries, identity, redirects."""
+
+    def get_processed_request(self, request: Request, response: Response | None) -> Request | None:
+        if response is not None:
+            for key in _OURS:
+                request.meta.pop(key, None)
+        return request
 
 
 class HeaderPhase(_Judge):
@@ -172,7 +199,9 @@ class HeaderPhase(_Judge):
         crawler.signals.connect(self._verdict_given, signal=names.VERDICT_GIVEN)
 
     def process_request(self, request: Request) -> None:
-        request.meta.pop(names.VERDICT, None)  # a spider may have copied the meta of another page
+        request.meta.pop(names.VERDICT, None)
+        if "redirect_urls" not in request.meta:
+            request.meta[names.ORIGIN] = (request.url, request.method)
         site = rules.site_of(request.url)
         if self._given_up_in_a_row.get(site, 0) >= self.options.site_give_up:
             raise self.give_up(request, Verdict(BLOCKED, "site_given_up", evidence=site))
@@ -184,7 +213,14 @@ class HeaderPhase(_Judge):
         verdict = rules.judge_headers(
             request.url, response.status, headers, self.signatures[response.status], datetime.now(UTC)
         )
-        if verdict is None and _is_robots(request) and 400 <= response.status < 500:
+        if verdict is None and 300 <= response.status < 400 and not _can_follow(response):
+            verdict = Verdict(SITE_ERROR, "bad_location", evidence=headers.get("location", "")[:100])
+        if (
+            verdict is None
+            and _is_robots(request)
+            and 400 <= response.status < 500
+            and response.status != 429
+        ):
             verdict = Verdict(GONE, "robots_absent")  # a refused robots.txt says nothing about the pages
         if verdict is None:
             return response
@@ -223,24 +259,31 @@ class BodyPhase(_Judge):
     def process_response(self, request: Request, response: Response) -> Request | Response:
         if "cached" in response.flags or request.meta.get(names.VERDICT):
             return response  # the headers have said it
-        response = _without_traps(response)
+        response = _without_traps(_readable(response))
         return self.settle(request, response, self._judge(request, response)) or response
 
     def _judge(self, request: Request, response: Response) -> Verdict:
-        for flag in (CUT, UNDECODABLE):
+        for flag in (CUT, UNDECODABLE, TOO_LARGE):
             if flag in response.flags:
                 return rules.judge_fault(flag, _headers_of(response).get("content-encoding", ""))
         headers = _headers_of(response)
         verdict = rules.judge_body(
             response.status, headers, response.body, self.signatures[response.status], datetime.now(UTC)
         )
-        if verdict.outcome != GOOD or _is_robots(request):
+        if verdict.rule == "empty_page" and request.method != "GET":
+            verdict = Verdict(GOOD, "good")  # HEAD has no body, and a form may answer with none
+        if (
+            verdict.outcome != GOOD
+            or _is_robots(request)
+            or request.method == "HEAD"
+            or response.status >= 300
+        ):
             return verdict
-        first_try = request.meta.get(names.ATTEMPT, 1) == 1
-        if first_try and rules.unproven_end(headers, response.body):
-            return rules.judge_fault(
-                CUT, "no length, no </html>"
-            )  # asked once more; twice the same is the page
+        if rules.unproven_end(headers, response.body) and request.meta.get(names.UNPROVEN) != len(
+            response.body
+        ):
+            request.meta[names.UNPROVEN] = len(response.body)  # asked once more; twice the same is the page
+            return rules.judge_fault(CUT, "no length, no </html>")
         contract = self.contracts.get(_callback_name(request))
         return (contract and self._broken(contract, response)) or verdict
 
@@ -264,8 +307,8 @@ class CheckedCompression(HttpCompressionMiddleware):
         raw = response.body
         try:
             result = super().process_response(request, response)
-        except IgnoreRequest:
-            raise
+        except IgnoreRequest:  # it would be larger than DOWNLOAD_MAXSIZE
+            return response.replace(body=b"", flags=[*response.flags, TOO_LARGE])
         except UNDECODABLE_ERRORS as error:
             logger.debug("%s: body is not %s: %s", request.url, encoding, error)
             return response.replace(flags=[*response.flags, UNDECODABLE])
@@ -274,18 +317,25 @@ class CheckedCompression(HttpCompressionMiddleware):
         return result
 
 
+def _readable(response: Response) -> Response:
+    """A page whose charset is none (rot13, idna, undefined) as UTF-8: else whoever reads its text first raises."""
+    if not isinstance(response, TextResponse):
+        return response
+    try:
+        response.text  # noqa: B018  # decoded once, and kept for the callback
+    except (LookupError, ValueError):
+        return response.replace(encoding="utf-8")
+    return response
+
+
 def _without_traps(response: Response) -> Response:
     """Cut a page before a tag that would stall the parser of every selector (120,000 attributes: 50 s)."""
     if len(response.body) < TRAP_BYTES or not isinstance(response, HtmlResponse):
         return response
-    try:
-        text = response.text
-    except (LookupError, ValueError):
-        return response  # a charset that is none
-    end = ordinary_until(text)
-    if end == len(text):
+    end = ordinary_until(response.text)
+    if end == len(response.text):
         return response
-    return response.replace(body=text[:end], encoding="utf-8", flags=[*response.flags, TRAP])
+    return response.replace(body=response.text[:end], encoding="utf-8", flags=[*response.flags, TRAP])
 
 
 def _headers_of(response: Response) -> dict[str, str]:
@@ -301,4 +351,15 @@ def _is_robots(request: Request) -> bool:
 
 
 def _callback_name(request: Request) -> str:
-    return getattr(request.callback, "__name__", "parse") if request.callback else "parse"
+    callback = request.callback
+    while isinstance(callback, partial):
+        callback = callback.func
+    return getattr(callback, "__name__", "parse") if callback else "parse"
+
+
+def _can_follow(response: Response) -> bool:
+    location = response.headers.get("Location")
+    try:
+        return location is None or bool(urlsplit(urljoin(response.url, location.decode("latin-1"))).netloc)
+    except ValueError:
+        return False

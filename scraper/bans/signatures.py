@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from urllib.parse import urlsplit
 
 HEAD_BYTES = (
     16 * 1024
@@ -85,7 +86,17 @@ def matches_headers(signature: Signature, status: int, headers: Mapping[str, str
         name not in headers or text.lower() not in headers[name].lower() for name, text in signature.headers
     ):
         return False
-    return not signature.location or any(text in location for text in signature.location)
+    return not signature.location or any(_points_to(location, text) for text in signature.location)
+
+
+def _points_to(location: str, text: str) -> bool:
+    """``/word`` is a whole segment of the path; anything else may stand anywhere in the address."""
+    if text.startswith("/") and text[1:].replace("-", "").isalnum():
+        try:
+            return text[1:] in urlsplit(location).path.split("/")
+        except ValueError:
+            return False
+    return text in location
 
 
 def matches_body(signature: Signature, body: bytes, window: bytes) -> bool:

@@ -102,9 +102,10 @@ class MemoryStore:
         entry.free_at_s = max(entry.free_at_s, now_s + delay_s)
         self._list(host, entry)
 
-    def slow_down(self, host: str, factor: float, at_least_s: float) -> None:
+    def slow_down(self, host: str, factor: float, at_least_s: float, at_most_s: float) -> None:
         entry = self._hosts.setdefault(host, _Host())
-        entry.least_s = max(max(entry.least_s, self._delay_s) * factor, at_least_s)
+        slower_s = max(max(entry.least_s, self._delay_s) * factor, at_least_s)
+        entry.least_s = max(entry.least_s, min(slower_s, at_most_s))
 
     def pending(self) -> Iterator[Page]:
         for host in self._hosts.values():

@@ -49,6 +49,7 @@ class FrontierScheduler(BaseScheduler):
         self._pages: dict[Request, Page] = {}  # leased, by the request the engine knows
         self._timer: asyncio.TimerHandle | None = None
         self._hooked = False
+        self._waits_until: dict[str, float] = {}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -61,7 +62,7 @@ class FrontierScheduler(BaseScheduler):
             jitter=read(settings, "DOWNLOAD_DELAY_JITTER", float, at_least=0),
             host_limit=read(settings, "CONCURRENT_REQUESTS_PER_DOMAIN", int, at_least=1),
             crawl_delay_max_s=read(settings, "FRONTIER_CRAWL_DELAY_MAX_S", float, at_least=0),
-            user_agent=read(settings, "USER_AGENT", str),
+            user_agent=read(settings, "ROBOTSTXT_USER_AGENT", str),
             slow_factor=read(settings, "FRONTIER_SLOW_FACTOR", float, at_least=1),
             slow_at_least_s=read(settings, "FRONTIER_SLOW_AT_LEAST_S", float, at_least=0),
         )
@@ -145,8 +146,14 @@ class FrontierScheduler(BaseScheduler):
             self.store.set_delay(host, min(delay_s, self.options.crawl_delay_max_s), time.monotonic())
 
     def _site_wait(self, host: str, wait_s: float) -> None:
-        self.store.block_host(host, time.monotonic() + wait_s)
-        self.store.slow_down(host, self.options.slow_factor, self.options.slow_at_least_s)
+        now_s = time.monotonic()
+        options = self.options
+        if self._waits_until.get(host, 0.0) <= now_s:  # several pages in flight hear of the same refusal
+            self.store.slow_down(
+                host, options.slow_factor, options.slow_at_least_s, options.crawl_delay_max_s
+            )
+        self._waits_until[host] = now_s + wait_s
+        self.store.block_host(host, now_s + wait_s)
         self.crawler.stats.inc_value("frontier/site_waits")
 
     def _wake_at(self, at_s: float | None, now_s: float) -> None:

@@ -64,4 +64,7 @@ def classify(status: int, reason: str, headers: Mapping[str, str]) -> str:
 
 def is_gateways_own(status: int, headers: Mapping[str, str]) -> bool:
     """Whether an answer on a plain ``http://`` page comes from the gateway rather than from the site."""
-    return status == 407 or (status >= 400 and any(name in headers for name in DETAIL_HEADERS))
+    if status == 407:
+        return True
+    told = any(name in headers for name in DETAIL_HEADERS if name != "proxy-status")
+    return status >= 400 and (told or "error=" in headers.get("proxy-status", ""))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +31,6 @@ from scrapy.http import Headers, Request
 
 from scraper import names
 from scraper.errors import CertificateRefused, ConfigError, GatewayError, TargetRefused
-from scraper.options import read
 from scraper.proxies import gateway
 from scraper.proxies.addresses import is_private_address
 from scraper.proxies.middleware import IdentityMiddleware
@@ -44,14 +42,6 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES = 16 * 1024  # of one line; browsers' servers allow 8-16 KiB
 _TRUNCATED = (aiohttp.ClientPayloadError,)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    connect_timeout_s: float
-    ca_file: str
-    allow_private: bool
-    verify: bool
 
 
 class _Response(aiohttp.ClientResponse):
@@ -102,19 +92,8 @@ class _Line:
 class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
     """For ``http`` and ``https``. Needs IdentityMiddleware, which tells it who each request goes out as."""
 
-    lazy = False  # wrong settings stop the start, not the first request
-
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        settings = crawler.settings
-        self.options = Options(
-            connect_timeout_s=read(settings, "PROXY_CONNECT_TIMEOUT_S", float, at_least=0.1),
-            ca_file=read(settings, "TLS_CA_FILE", str),
-            allow_private=read(settings, "ALLOW_PRIVATE_ADDRESSES", bool),
-            verify=read(settings, "DOWNLOAD_VERIFY_CERTIFICATES", bool),
-        )
-        self._verifying = _tls(self.options)
-        self._trusting = ssl._create_unverified_context()  # noqa: S323  # only for pools that say they intercept
         self._lines: dict[str, _Line] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._identities: IdentityMiddleware | None = None
@@ -157,7 +136,7 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
     async def _send(
         self, request: Request, identity: Identity, line: _Line, timeout: float
     ) -> AsyncIterator[_Response]:
-        pool = identity.arm.pool
+        pool, connections = identity.arm.pool, self._middleware().connections
         proxy: dict[str, Any] = {}
         if identity.endpoint is not None:
             endpoint = identity.endpoint
@@ -171,9 +150,9 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
                 data=request.body or None,
                 headers=self._request_headers(request).to_tuple_list(),
                 timeout=aiohttp.ClientTimeout(
-                    total=timeout, connect=min(timeout, self.options.connect_timeout_s)
+                    total=timeout, connect=min(timeout, connections.connect_timeout_s)
                 ),
-                ssl=self._verifying if self.options.verify and not pool.intercepts else self._trusting,
+                ssl=connections.trusting if pool.intercepts else connections.verifying,
                 allow_redirects=False,
                 **proxy,
             ) as response:
@@ -220,18 +199,20 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
                     "DOWNLOADER_MIDDLEWARES", None, "lacks scraper.proxies.middleware.IdentityMiddleware"
                 )
             self._identities = found
-            found.on_retired = self.close_identity
+            found.on_retired.append(self.close_identity)
         return self._identities
 
     def _line_of(self, identity: Identity) -> _Line:
         line = self._lines.get(identity.id)
         if line is None:
-            line = self._lines[identity.id] = _Line(self._new_session())
+            line = self._lines[identity.id] = _Line(self._new_session(identity))
         return line
 
-    def _new_session(self) -> aiohttp.ClientSession:
+    def _new_session(self, identity: Identity) -> aiohttp.ClientSession:
+        # Through a proxy the name that is resolved here is the proxy's, which may well be of our own network.
+        allow_private = self._middleware().connections.allow_private or identity.endpoint is not None
         connector = aiohttp.TCPConnector(
-            resolver=_Resolver(self.options.allow_private),
+            resolver=_Resolver(allow_private),
             limit=self._pool_size_total,
             enable_cleanup_closed=False,
         )
@@ -276,7 +257,7 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
 
     @staticmethod
     def _extract_headers(response: _Response) -> Headers:
-        return Headers(list(response.headers.items()))
+        return Headers(list(response.raw_headers))  # bytes: a name or value need not be UTF-8
 
     @staticmethod
     def _build_base_response_args(
@@ -301,13 +282,3 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
         return isinstance(
             exc, (aiohttp.ClientPayloadError, ConnectionResetError, aiohttp.ServerDisconnectedError)
         )
-
-
-def _tls(options: Options) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if options.ca_file:
-        try:
-            context.load_verify_locations(options.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError("TLS_CA_FILE", options.ca_file, f"cannot be read as PEM: {error}") from error
-    return context

@@ -22,6 +22,8 @@ _KEYS = {
     "gateway": _COMMON
     | {"gateway", "username", "country_part", "session_part", "session_minutes", "password", "password_file"},
 }
+HIDDEN = "(not shown)"  # stands for every value that may hold a secret
+SHAPE = "scheme://user:password@host:port"
 DEFAULT_SESSION_MINUTES = 10  # what most residential gateways give without being asked
 
 
@@ -90,31 +92,33 @@ def parse(table: Mapping[str, Any], where: str) -> tuple[Pool, ...]:
 
 
 def parse_endpoint(line: str, where: str) -> Endpoint:
-    """Return the Endpoint of ``http://user:password@host:port``. The error names the place, never the line's secret."""
+    """Return the Endpoint of ``http://user:password@host:port``. No error shows any of the line: it may hold a secret."""
     text = line if "://" in line else f"http://{line}"
+    if len(parts := line.split(":")) == 4 and "//" not in line and "@" not in line and parts[1].isdigit():
+        raise ConfigError(
+            where, HIDDEN, "is host:port:user:password; write it as http://user:password@host:port"
+        )
+    if "#" in text or "?" in text:
+        raise ConfigError(where, HIDDEN, "holds # or ?; in a user or password write %23 or %3F")
     try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise ConfigError(where, HIDDEN, f"is not {SHAPE}; special characters are written as %xx") from None
+    if url.scheme not in ("http", "https"):
         raise ConfigError(
-            where, "(not shown)", f"is not scheme://user:password@host:port ({error})"
-        ) from None
-    if parts.scheme not in ("http", "https"):
-        raise ConfigError(
-            where, parts.scheme, "is not a scheme we can use; http and https proxies are supported"
+            where, url.scheme, "is not a scheme we can use; http and https proxies are supported"
         )
     if not host or not port:
-        raise ConfigError(
-            where, "(not shown)", "lacks a host or a port; write scheme://user:password@host:port"
-        )
-    if parts.path not in ("", "/") or parts.query:
-        raise ConfigError(where, parts.path, "a proxy has no path; write scheme://user:password@host:port")
-    return Endpoint(parts.scheme, host, port, unquote(parts.username or ""), unquote(parts.password or ""))
+        raise ConfigError(where, HIDDEN, f"lacks a host or a port; write {SHAPE}")
+    if url.path not in ("", "/"):
+        raise ConfigError(where, HIDDEN, f"a proxy has no path; write {SHAPE}, and a / in a password as %2F")
+    return Endpoint(url.scheme, host, port, unquote(url.username or ""), unquote(url.password or ""))
 
 
 def _pool(where: str, name: str, entry: Any) -> Pool:
     if not isinstance(entry, dict):
-        raise ConfigError(where, entry, "must be a table")
+        raise ConfigError(where, HIDDEN, "must be a table")
     kind = entry.get("kind")
     if kind not in KINDS:
         raise ConfigError(f"{where}.kind", kind, f"must be one of {', '.join(KINDS)}")
@@ -122,7 +126,7 @@ def _pool(where: str, name: str, entry: Any) -> Pool:
         if key not in _KEYS[kind]:
             near = difflib.get_close_matches(key, _KEYS[kind], 1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{where}.{key}", entry[key], f"{hint}known: {', '.join(sorted(_KEYS[kind]))}")
+            raise ConfigError(f"{where}.{key}", HIDDEN, f"{hint}known: {', '.join(sorted(_KEYS[kind]))}")
     if kind == "direct":
         return Pool(name, kind)
     price = entry.get("usd_per_gb")
@@ -159,9 +163,7 @@ def _gateway_pool(
 ) -> Pool:
     gateway = parse_endpoint(str(entry.get("gateway", "")), f"{where}.gateway")
     if gateway.user or gateway.password:
-        raise ConfigError(
-            f"{where}.gateway", "(not shown)", "holds credentials; put them in username and password"
-        )
+        raise ConfigError(f"{where}.gateway", HIDDEN, "holds credentials; put them in username and password")
     minutes = entry.get("session_minutes", DEFAULT_SESSION_MINUTES)
     if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes < 1:
         raise ConfigError(f"{where}.session_minutes", minutes, "must be whole minutes, 1 or more")

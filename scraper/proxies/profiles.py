@@ -16,6 +16,10 @@ _LANGUAGES = {  # what a browser bought in that country sends; English elsewhere
 _DEFAULT_LANGUAGE = "en-US,en;q=0.9"
 
 
+# What goes with the project's own User-Agent, where no browser is played.
+PLAIN_HEADERS = (("Accept", _HTML), ("Accept-Language", "en"))
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One browser on one system; ``client_hints`` is empty for browsers that send none."""

@@ -10,6 +10,7 @@ from scraper.proxies.pools import Endpoint, endpoint_for
 from scraper.proxies.profiles import PROFILES, Profile
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+DIRECT_IDLE_S = 600.0  # after which the cookies of a site that we ask directly are forgotten
 SESSION_LENGTH = 8  # characters: what the strictest provider wants, and 2.8e12 of them
 
 
@@ -52,6 +53,7 @@ class Roster:
     _by_id: dict[str, Identity] = field(default_factory=dict)
     _by_site: dict[tuple[str, str, str], list[Identity]] = field(default_factory=dict)
     _cooling: dict[tuple[str, str, int], float] = field(default_factory=dict)  # (site, pool, index) -> until
+    _blocked: set[tuple[str, str, int]] = field(default_factory=set)  # those of them that the site refused
     _next_index: dict[str, int] = field(default_factory=dict)
     _made: int = 0
 
@@ -64,22 +66,49 @@ class Roster:
         return list(self._by_id.values())
 
     def lease(
-        self, site: str, arm: Arm, now_s: float, keep: str = "", *, last_resort: bool = False
+        self,
+        site: str,
+        arm: Arm,
+        now_s: float,
+        keep: str = "",
+        *,
+        any_arm: bool = True,
+        last_resort: bool = False,
     ) -> tuple[Identity | None, list[Identity]]:
         """Return an identity with room for one more request, and those retired on the way because of age.
 
-        ``keep``: id of the one to go on with if it still can (a redirect stays with its identity). None when a list
-        pool has no exit left that is not cooling at this site; as a ``last_resort`` the one that may soonest is taken.
+        ``keep``: id of the one to go on with if it still can and is of this site (a redirect stays with its identity); its
+        arm may be another than ``arm`` only where ``any_arm`` says so. None when a list pool has no exit left that is not
+        cooling at this site; as a ``last_resort`` the one that may soonest is taken.
         """
         aged: list[Identity] = []
         kept = self._by_id.get(keep)
-        if kept is not None and self._usable(kept, now_s, aged):
+        if (
+            kept is not None
+            and kept.site == site
+            and (any_arm or kept.arm == arm)
+            and self._usable(kept, now_s, aged)
+        ):
             return self._take(kept, now_s), aged
         for identity in list(self._by_site.get(_key(site, arm), ())):
             if self._usable(identity, now_s, aged):
                 return self._take(identity, now_s), aged
         fresh = self._make(site, arm, now_s, last_resort)
         return (None if fresh is None else self._take(fresh, now_s)), aged
+
+    def sweep(self, now_s: float) -> list[Identity]:
+        """Retire, and return, every identity that is too old or idle; to be called now and then on a wide crawl."""
+        aged: list[Identity] = []
+        for identity in list(self._by_id.values()):
+            self._usable(identity, now_s, aged)
+        self._cooling = {key: until_s for key, until_s in self._cooling.items() if until_s > now_s}
+        self._blocked &= self._cooling.keys()
+        return aged
+
+    def all_blocked(self, site: str, arm: Arm) -> bool:
+        """Whether every exit of a list pool cools at this site because it was blocked there, and none for a fault."""
+        size = len(arm.pool.endpoints)
+        return all((site, arm.pool.name, index) in self._blocked for index in range(size))
 
     def release(self, identity_id: str, now_s: float) -> None:
         """The request that leased it has ended, one way or the other."""
@@ -88,8 +117,13 @@ class Roster:
             identity.in_flight = max(0, identity.in_flight - 1)
             identity.used_s = now_s
 
-    def retire(self, identity_id: str, reason: str, now_s: float, *, cool_s: float = 0.0) -> Identity | None:
-        """End an identity for good; its list proxy rests at this site for ``cool_s``. None if it had ended already."""
+    def retire(
+        self, identity_id: str, reason: str, now_s: float, *, cool_s: float = 0.0, blocked: bool = False
+    ) -> Identity | None:
+        """End an identity for good; None if it had ended already.
+
+        Its list proxy rests at this site for ``cool_s``; ``blocked`` says that the site refused it.
+        """
         identity = self._by_id.pop(identity_id, None)
         if identity is None:
             return None
@@ -99,25 +133,26 @@ class Roster:
         if not self._by_site[key]:
             del self._by_site[key]
         if cool_s and identity.arm.pool.kind == "list":
-            self._cooling[(identity.site, identity.arm.pool.name, identity.index)] = now_s + cool_s
+            place = (identity.site, identity.arm.pool.name, identity.index)
+            self._cooling[place] = now_s + cool_s
+            (self._blocked.add if blocked else self._blocked.discard)(place)
         return identity
 
     def _usable(self, identity: Identity, now_s: float, aged: list[Identity]) -> bool:
         if identity.in_flight >= self.limits.in_flight:
             return False
-        session_s = (
-            identity.arm.pool.session_minutes * 60 * 0.8
-            if identity.arm.pool.kind == "gateway"
-            else self.limits.age_s
-        )
+        limits, pool = self.limits, identity.arm.pool
         reason = ""
-        if identity.arm.pool.kind != "direct":
-            if identity.uses >= self.limits.uses:
-                reason = "uses"
-            elif now_s - identity.created_s > min(session_s, self.limits.age_s):
-                reason = "age"
-            elif identity.uses and now_s - identity.used_s > self.limits.idle_s:
-                reason = "idle"
+        if pool.kind == "direct":  # our address does not change; only memory and sockets end it
+            reason = "idle" if now_s - identity.used_s > DIRECT_IDLE_S else ""
+        elif identity.uses >= limits.uses:
+            reason = "uses"
+        elif now_s - identity.created_s > min(
+            limits.age_s, pool.session_minutes * 48 if pool.kind == "gateway" else limits.age_s
+        ):
+            reason = "age"  # 48 s a minute: 0.8 of the session
+        elif identity.uses and now_s - identity.used_s > limits.idle_s:
+            reason = "idle"
         if not reason:
             return True
         if not identity.in_flight:
@@ -161,6 +196,7 @@ class Roster:
             key = (site, arm.pool.name, index)
             if self._cooling.get(key, 0.0) <= now_s:
                 self._cooling.pop(key, None)
+                self._blocked.discard(key)
                 self._next_index[arm.pool.name] = index + 1
                 return index
         if last_resort:

@@ -130,7 +130,8 @@ def facts_from(
         robots_forbidden=count("robotstxt/forbidden"),
         feed_failures=max(
             sum(group(stats, "feedexport/failed_count/").values()),
-            count("runs/feeds") - sum(group(stats, "feedexport/success_count/").values()),  # never opened, no count
+            count("runs/feeds")
+            - sum(group(stats, "feedexport/success_count/").values()),  # never opened, no count
         ),
         blocks=sum(group(stats, "bans/").values()),
         contract_blocks=sum(group(stats, "bans/contract_").values()),

@@ -101,7 +101,8 @@ def test_an_empty_page_with_status_200_is_a_block() -> None:
 
 def test_a_redirect_to_a_block_page_is_a_block_unless_it_was_asked_for() -> None:
     assert judge_headers(URL, 302, {"location": "/blocked?from=x"}, TABLE, NOW).rule == "redirect_to_block"  # type: ignore[union-attr]
-    assert judge_headers(URL, 302, {"location": "/p/2"}, TABLE, NOW) is None
+    for elsewhere in ("/p/2", "/p/blocked-drain-kit", "/captcha-solving-guide", "/login?next=/blocked", "http://[::1"):
+        assert judge_headers(URL, 302, {"location": elsewhere}, TABLE, NOW) is None
     assert (
         judge_headers("https://x.example/blocked", 302, {"location": "/blocked?page=2"}, TABLE, NOW) is None
     )
@@ -122,6 +123,7 @@ def test_a_mark_behind_the_windows_is_not_looked_for() -> None:
         ("soon", None),
         ("", None),
         ("-3", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(text: str, wait_s: float | None) -> None:

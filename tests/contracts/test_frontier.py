@@ -105,12 +105,22 @@ def test_a_blocked_host_waits_and_the_others_do_not(make: Callable[..., Store]) 
 
 def test_a_host_that_is_slowed_down_stays_slower(make: Callable[..., Store]) -> None:
     store = make()
-    store.slow_down("a.example", 2.0, 1.0)
-    store.slow_down("a.example", 2.0, 1.0)
+    store.slow_down("a.example", 2.0, 1.0, 60.0)
+    store.slow_down("a.example", 2.0, 1.0, 60.0)
     for n in range(2):
         store.put(page(f"a{n}"))
     assert drain(store, 10.0) == ["a0"]
     assert store.next_at_s() == 12.0
+
+
+def test_slowing_down_has_an_end(make: Callable[..., Store]) -> None:
+    store = make()
+    for _ in range(100):
+        store.slow_down("a.example", 2.0, 1.0, 7.0)
+    for n in range(2):
+        store.put(page(f"a{n}"))
+    assert drain(store, 10.0) == ["a0"]
+    assert store.next_at_s() == 17.0
 
 
 def test_a_page_that_waits_is_leased_when_its_time_has_come(make: Callable[..., Store]) -> None:

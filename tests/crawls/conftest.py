@@ -103,6 +103,7 @@ class Target:
     asked: list[tuple[str, str]] = field(default_factory=list)  # address, path
     times_s: list[float] = field(default_factory=list)  # of each of them
     robots: str = ""  # robots.txt; none where empty
+    refused: str = ""  # Host whose pages, but its listing, are answered with 403
     busy: dict[str, int] = field(default_factory=dict)  # path -> Retry-After, answered once with 429
 
 
@@ -120,6 +121,15 @@ def target() -> Iterator[Target]:
             time.sleep(0.02)
             if self.path == "/robots.txt" and not found.robots:
                 self.send_error(404)
+                return
+            if (
+                found.refused
+                and self.headers["Host"].startswith(found.refused)
+                and self.path.startswith("/p/")
+            ):
+                self.send_response(403)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             if (wait_s := found.busy.pop(self.path, None)) is not None:
                 self.send_response(429)

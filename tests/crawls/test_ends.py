@@ -18,7 +18,7 @@ from scraper.lab import process as lab_process
 
 HERE = Path(__file__).parent
 FAILING = {"PYTHONPATH": str(HERE)}
-MODULES = ["-s", "SPIDER_MODULES=spiders_that_fail"]
+MODULES = ["-s", "SPIDER_MODULES=spiders_for_tests"]
 
 
 def test_a_site_is_stored_page_by_page(crawl: Callable[..., Any], target: Any, direct: list[str]) -> None:

@@ -40,4 +40,6 @@ def test_on_plain_http_only_a_407_or_a_detail_header_is_the_gateways_own_answer(
     assert is_gateways_own(407, {})
     assert is_gateways_own(502, {"x-error-description": "session ended"})
     assert not is_gateways_own(502, {})
+    assert not is_gateways_own(404, {"proxy-status": "cache.example; hit"}), "caches of sites send it, too"
+    assert is_gateways_own(502, {"proxy-status": "gate.example; error=destination_unavailable"})
     assert not is_gateways_own(200, {"proxy-status": "gate; received-status=200"})

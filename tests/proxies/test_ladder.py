@@ -48,11 +48,27 @@ def test_a_404_and_a_fault_say_nothing_about_the_pool() -> None:
     assert arm(rules).pool is CHEAP
 
 
-def test_late_news_about_a_rung_already_left_is_ignored() -> None:
+def test_late_news_about_a_pool_already_left_spend_no_other() -> None:
     rules = ladder()
     for _ in range(4):
         rules.report("shop.example", Arm(CHEAP), BLOCK)
     assert arm(rules).pool is HOME
+
+
+def test_blocks_count_wherever_the_request_went() -> None:
+    """A request that asks for a country the cheapest pool lacks begins at the next pool, and still goes on from there."""
+    rules = ladder()
+    for _ in range(2):
+        rules.report("shop.example", Arm(HOME, "us"), BLOCK)
+    assert arm(rules, country="us") == Arm(PHONE, "us")
+    assert arm(rules).pool is CHEAP
+
+
+def test_a_pool_can_be_skipped_once_without_being_spent() -> None:
+    rules = ladder()
+    skipped = rules.arm("shop.example", 0.0, skip=["cheap"])
+    assert skipped == Arm(HOME)
+    assert arm(rules).pool is CHEAP
 
 
 def test_the_dearest_rung_is_the_end() -> None:
@@ -113,6 +129,17 @@ def test_a_wrong_password_closes_a_pool_at_once_and_for_longer() -> None:
     still = rules.arm("shop.example", Ladder.OPEN_S + 1)
     assert still is not None
     assert still.pool is HOME
+
+
+def test_it_is_known_when_a_resting_pool_comes_back() -> None:
+    rules = ladder()
+    assert rules.resting_until_s(0.0) is None
+    for pool in (CHEAP, HOME, PHONE):
+        for _ in range(Ladder.FAILURES_TO_OPEN):
+            rules.failed(pool, 10.0)
+    assert rules.resting_until_s(11.0) == 10.0 + Ladder.OPEN_S
+    assert rules.resting_until_s(10.0 + Ladder.OPEN_S) is None
+    assert rules.resting_until_s(11.0, pool="home") == 10.0 + Ladder.OPEN_S
 
 
 def test_with_every_pool_closed_there_is_no_arm_and_never_our_own_address() -> None:

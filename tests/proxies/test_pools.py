@@ -103,6 +103,33 @@ def test_credentials_survive_the_url_whatever_they_hold(user: str, password: str
     assert parse_endpoint(line, "list") == Endpoint("http", "proxy.example", port, user, password)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gate.example:9000:user:canary-example",
+        "http://user:canary/example@gate.example:1",
+        "http://user:canary#example@gate.example:1",
+        "http://user:canary?example@gate.example:1",
+        "http://canary-example@gate.example",
+        "http://user:canary-example@gate.example:99999",
+        "socks5://user:canary-example@gate.example:1",
+        "http://user:canary-example@[gate:1",
+        "http://user:canary-example@gate\u2100.example:1",
+    ],
+)
+def test_no_error_about_a_proxy_shows_its_secret(line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_endpoint(line, "proxies.toml: pools.dc, proxy 1")
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_misspelt_key_is_named_without_its_value() -> None:
+    with pytest.raises(ConfigError, match="did you mean password") as caught:
+        parse(gateway(pasword="canary-example"), "proxies.toml")
+    assert "canary-example" not in str(caught.value)
+
+
 def test_an_error_in_a_proxy_line_names_its_number_and_not_its_secret() -> None:
     table = {
         "pools": {

@@ -51,11 +51,42 @@ def test_sessions_differ_and_the_id_carries_none() -> None:
     assert not any(identity.endpoint.user[2:] in identity.id for identity in names.live())  # type: ignore[union-attr]
 
 
-def test_a_redirect_keeps_its_identity_even_to_another_site() -> None:
+def test_a_redirect_keeps_its_identity_on_its_site_and_takes_another_elsewhere() -> None:
     names = roster()
     first = lease(names)
     names.release(first.id, 0.0)
-    assert lease(names, site="other.example", keep=first.id) is first
+    assert lease(names, LIST, keep=first.id) is first
+    names.release(first.id, 0.0)
+    assert lease(names, site="other.example", keep=first.id) is not first
+
+
+def test_an_identity_of_another_arm_is_not_kept_where_the_request_asks_for_one() -> None:
+    names = roster()
+    first = lease(names)
+    names.release(first.id, 0.0)
+    identity, _ = names.lease("shop.example", LIST, 0.0, first.id, any_arm=False)
+    assert identity is not None
+    assert identity.arm == LIST
+
+
+def test_a_sweep_retires_what_nobody_came_back_to() -> None:
+    names = roster()
+    for n in range(5):
+        names.release(lease(names, site=f"{n}.example").id, 0.0)
+    busy = lease(names, site="busy.example")
+    assert len(names.sweep(25.0)) == 5
+    assert names.live() == [busy]
+
+
+def test_only_blocks_make_a_pool_blocked_out_at_a_site() -> None:
+    names = roster()
+    for index in range(3):
+        names.retire(lease(names, LIST).id, "rule", 0.0, cool_s=60.0, blocked=index < 2)
+    assert not names.all_blocked("shop.example", LIST)
+    for _ in range(3):
+        names.retire(lease(names, LIST, 61.0).id, "status_403", 61.0, cool_s=60.0, blocked=True)
+    assert names.all_blocked("shop.example", LIST)
+    assert not names.all_blocked("other.example", LIST)
 
 
 def test_retirement_is_final() -> None:

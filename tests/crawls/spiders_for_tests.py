@@ -1,14 +1,16 @@
-"""Spiders with one mistake each, for ``-s SPIDER_MODULES=``."""
+"""Spiders of the crawl tests, for ``-s SPIDER_MODULES=``: most have one mistake each."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import scrapy
 
-from scraper.spider import Spider
+from scraper.spider import GoodPage, Spider
 
 
 class RaisingCallback(Spider):
@@ -60,3 +62,17 @@ class SometimesRaises(Spider):
         if int(response.url.rpartition("/")[2]) % 2 and "MENDED" not in os.environ:
             raise ValueError("an odd page")
         yield {"url": response.url}
+
+
+class Copies(Spider):
+    """Follows with all the meta of its parent, as many spiders do, and with callbacks that are partials."""
+
+    name = "copies"
+    good_page: ClassVar[dict[str, GoodPage]] = {"parse_page": {"css": "h1"}}
+
+    def parse(self, response: Any) -> Iterator[Any]:
+        for link in response.css("a::attr(href)").getall():
+            yield response.follow(link, partial(self.parse_page, link), meta=response.meta)
+
+    def parse_page(self, link: str, response: Any) -> Iterator[Any]:
+        yield {"path": urlsplit(response.url).path, "link": link, "h1": response.css("h1::text").get()}
