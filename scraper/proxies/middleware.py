@@ -293,7 +293,8 @@ class IdentityMiddleware:
             logger.warning(
                 "pool %s is left alone for a while: %s (%s)", pool.name, verdict.evidence, verdict.rule
             )
-        if self._unanswered >= self.options.dead_after or self.ladder.hopeless():
+        never_any = not self._answered and self.ladder.resting_until_s(now_s) is not None
+        if never_any or self._unanswered >= self.options.dead_after or self.ladder.hopeless():
             why = f"{self._unanswered} tries in a row had no answer of a pool, the last: {verdict.evidence}"
             self._close_spider("proxies_dead", why)
 
