@@ -31,6 +31,7 @@ def test_the_documents_name_no_setting_that_does_not_exist() -> None:
             assert hasattr(settings, name) or name in (
                 "CLOSESPIDER_TIMEOUT",
                 "CLOSESPIDER_TIMEOUT_NO_ITEM",
+                "SCRAPY_SETTINGS_MODULE",
             ), (page, name)
 
 

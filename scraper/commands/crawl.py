@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import difflib
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.settings import default_settings
 from scrapy.utils.log import configure_logging, get_scrapy_root_handler
 
 from scraper.errors import ConfigError
@@ -51,7 +53,7 @@ class Command(ScrapyCrawl):
         assert self.settings is not None
         spider, arguments = args[0], redact_arguments(opts.spargs)
         try:
-            extension = self._crawl(self.settings, spider, opts.spargs, arguments)
+            extension = self._crawl(self.settings, spider, opts.spargs, arguments, opts.set)
         except Exception as error:  # noqa: BLE001  # whatever it was, the run has not started
             self.exitcode = fail_start(self.settings, spider, arguments, _config_error_in(error) or error)
         else:
@@ -61,9 +63,15 @@ class Command(ScrapyCrawl):
             print_summary(extension.report)
 
     def _crawl(
-        self, settings: Settings, spider: str, given: dict[str, str], arguments: dict[str, Any]
+        self,
+        settings: Settings,
+        spider: str,
+        given: dict[str, str],
+        arguments: dict[str, Any],
+        typed: list[str],
     ) -> RunExtension:
         begin.name_run(settings, spider)
+        check_settings(typed)
         settings.set("RUN_ARGUMENTS", arguments, priority="cmdline")
         if sys.stderr.isatty() and settings.getbool("LOG_ENABLED") and settings.getpriority("LOG_FILE") == 0:
             settings.set("LOG_FILE", log_file(settings), priority="project")
@@ -106,6 +114,16 @@ def check_spider(name: str, known: list[str]) -> None:
         hint = f"did you mean {near[0]}? " if near else ""
         hint += "(a file that cannot be loaded is named in the warnings above) " if not near else ""
         raise _UnknownSpider("spider", name, f"{hint}this project has: {', '.join(sorted(known)) or 'none'}")
+
+
+def check_settings(given: list[str]) -> None:
+    """Raise for a ``-s`` name that nothing knows but that is nearly one that is known; Scrapy would ignore it."""
+    project = sys.modules.get(os.environ.get("SCRAPY_SETTINGS_MODULE", ""))
+    known = {name for name in {*vars(default_settings), *vars(project or default_settings)} if name.isupper()}
+    for entry in given:
+        name, _, value = entry.partition("=")
+        if name not in known and (near := difflib.get_close_matches(name, known, n=1, cutoff=0.85)):
+            raise ConfigError(name, value, f"is no setting; did you mean {near[0]}?")
 
 
 def redact_arguments(arguments: dict[str, str]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def new_record(settings: BaseSettings, spider: str, arguments: dict[str, Any]) -
         arguments=arguments,
         settings={name: value for name, (_, value) in sorted(differing.items())},
         command=command,
-        version=record.code_version(Path.cwd()),
+        version=record.code_version(record.PROJECT),
         versions=record.versions(),
         host=record.host(),
         pid=os.getpid(),

@@ -22,6 +22,7 @@ from scraper.runs.outcome import LOST
 RECORD = "run.json"
 REPORT = "report.json"
 FAILED = "failed.jsonl"
+PROJECT = Path(__file__).parents[2]  # the checkout, where the project is not installed
 CLAIM = "claimed"  # holds the process id of the run that the folder belongs to
 RESERVE = ".reserve"
 RESERVE_BYTES = 256 * 1024  # kept free, so that a run which ends because the disk is full can still say so
@@ -99,11 +100,11 @@ def release_reserve(folder: Path) -> None:
 
 
 def code_version(folder: Path) -> str:
-    """``<sha>[-dirty]`` when ``folder`` is in a git checkout with a commit, else the package's version."""
+    """``<sha>[-dirty]`` when ``folder`` is the root of a git checkout with a commit, else the package's version."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=9"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         found = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False)
-        if found.returncode == 0 and found.stdout.strip():
+        if (folder / ".git").exists() and found.returncode == 0 and found.stdout.strip():
             return found.stdout.strip()
     try:
         return version("scraper")

@@ -42,10 +42,12 @@ def widest(one: str, other: str) -> str:
 
 
 def text(value: Any) -> str | None:
-    """The value spelled out: strings as they are, None stays None, all else as JSON (bytes in it as base64)."""
+    """The value spelled out: strings as they are, all else as JSON (bytes in it as base64). None, NaN and infinity: None."""
     if value is None or type(value) is str:
         return value
     spelled = msgspec.json.encode(value)
+    if spelled == b"null":
+        return None
     return msgspec.json.decode(spelled, type=str) if spelled[:1] == b'"' else spelled.decode()
 
 

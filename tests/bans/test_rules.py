@@ -101,7 +101,13 @@ def test_an_empty_page_with_status_200_is_a_block() -> None:
 
 def test_a_redirect_to_a_block_page_is_a_block_unless_it_was_asked_for() -> None:
     assert judge_headers(URL, 302, {"location": "/blocked?from=x"}, TABLE, NOW).rule == "redirect_to_block"  # type: ignore[union-attr]
-    for elsewhere in ("/p/2", "/p/blocked-drain-kit", "/captcha-solving-guide", "/login?next=/blocked", "http://[::1"):
+    for elsewhere in (
+        "/p/2",
+        "/p/blocked-drain-kit",
+        "/captcha-solving-guide",
+        "/login?next=/blocked",
+        "http://[::1",
+    ):
         assert judge_headers(URL, 302, {"location": elsewhere}, TABLE, NOW) is None
     assert (
         judge_headers("https://x.example/blocked", 302, {"location": "/blocked?page=2"}, TABLE, NOW) is None

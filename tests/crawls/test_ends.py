@@ -61,6 +61,16 @@ def test_a_start_that_raises_is_a_failed_run(crawl: Callable[..., Any], direct: 
             ["BAN_MAX_ATTEMPTS", "at least 1"],
         ),
         (["shop", "-a", "url=http://x.example/", "-s", "JOBDIR=job"], 1, ["JOBDIR", "not supported"]),
+        (
+            ["shop", "-a", "url=http://x.example/", "-s", "DOWNLOAD_DELAI=3"],
+            1,
+            ["DOWNLOAD_DELAI", "DOWNLOAD_DELAY"],
+        ),
+        (
+            ["shop", "-a", "url=http://x.example/", "-s", "TLS_CA_FILE=/nowhere"],
+            1,
+            ["TLS_CA_FILE", "/nowhere"],
+        ),
         (["shop", "-a", "url=http://x.example/", "-s", "SINK=parket"], 1, ["parket", "parquet"]),
         (["shop", "-a", "url=http://x.example/", "-s", "BATCH_STEPS=cleen"], 1, ["cleen", "clean"]),
     ],

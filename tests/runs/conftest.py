@@ -155,7 +155,7 @@ CRAWLS: dict[str, tuple[str, ...]] = {
     "crash": ("crash", "-s", "LOG_FILE=crawl.log"),
     "talks": (
         *("talks", "-L", "DEBUG", "-a", f"password={CANARY}", "-a", f"proxy=http://u:{CANARY}@h.example"),
-        *("-s", f"PROXY_PASSWORD={CANARY}", "-s", f"FEED_STORAGE=ftp://u:{CANARY}@h.example/x"),
+        *("-s", f"PROXY_PASSWORD={CANARY}", "-s", f"STORE_ADDRESS=ftp://u:{CANARY}@h.example/x"),
     ),
 }
 
