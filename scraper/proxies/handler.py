@@ -13,13 +13,15 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import AddrInfoType
 from scrapy.core.downloader.handlers._base_streaming import BaseStreamingDownloadHandler, _BaseResponseArgs
 from scrapy.exceptions import (
     CannotResolveHostError,
@@ -81,12 +83,40 @@ class _Resolver(AbstractResolver):
         await self._system.close()
 
 
-@dataclass(slots=True)
 class _Line:
-    """An identity's connections: its aiohttp session, its open sockets, and what they counted in this request."""
+    """An identity's connections: its aiohttp session and its sockets, whose bytes go to the request of the moment."""
 
-    session: aiohttp.ClientSession
-    sockets: set[MeteredSocket] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.session: aiohttp.ClientSession
+        self.sockets: set[MeteredSocket] = set()
+        self.on_bytes: Callable[[int], None] = lambda n_bytes: None
+
+    def new_socket(self, addr_info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = addr_info
+        sock = PLATFORM_SOCKET(family, kind, protocol)
+        sock.on_bytes = lambda n_bytes: self.on_bytes(n_bytes)
+        self.sockets.add(sock)
+        return sock
+
+    def account(self) -> None:
+        """Report what the sockets moved since the last time, and forget those that are closed."""
+        for sock in list(self.sockets):
+            if sock.fileno() == -1:
+                self.sockets.discard(sock)
+            else:
+                sock.account()
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's own, which accounts while the socket can still be asked: uvloop closes it before it tells."""
+
+    def __init__(self, line: _Line, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._line = line
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._line.account()
+        super().connection_lost(exc)
 
 
 class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
@@ -112,9 +142,7 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
             spent += n
             self._middleware().spent(identity, site, n)
 
-        for sock in line.sockets:
-            sock.on_bytes = on_bytes
-        self._count_new_sockets_with(line, on_bytes)
+        line.on_bytes = on_bytes
         try:
             async with self._send(request, identity, line, timeout) as response:
                 answer = {name.lower(): value for name, value in response.headers.items()}
@@ -125,11 +153,7 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
                     raise GatewayError(identity.arm.pool.name, response.status, reason, kind)
                 yield response
         finally:
-            for sock in list(line.sockets):
-                if sock.fileno() == -1:
-                    line.sockets.discard(sock)
-                else:
-                    sock.account()
+            line.account()
             request.meta[names.WIRE_BYTES] = spent
 
     @asynccontextmanager
@@ -205,17 +229,19 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
     def _line_of(self, identity: Identity) -> _Line:
         line = self._lines.get(identity.id)
         if line is None:
-            line = self._lines[identity.id] = _Line(self._new_session(identity))
+            line = self._lines[identity.id] = _Line()
+            line.session = self._new_session(identity, line)
         return line
 
-    def _new_session(self, identity: Identity) -> aiohttp.ClientSession:
+    def _new_session(self, identity: Identity, line: _Line) -> aiohttp.ClientSession:
         # Through a proxy the name that is resolved here is the proxy's, which may well be of our own network.
         allow_private = self._middleware().connections.allow_private or identity.endpoint is not None
         connector = aiohttp.TCPConnector(
             resolver=_Resolver(allow_private),
             limit=self._pool_size_total,
-            enable_cleanup_closed=False,
+            socket_factory=line.new_socket,
         )
+        connector._factory = partial(_Protocol, line, asyncio.get_running_loop())  # type: ignore[assignment]  # no other way in
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -225,18 +251,6 @@ class ProxyDownloadHandler(BaseStreamingDownloadHandler[_Response]):
             max_field_size=MAX_HEADER_BYTES,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         )
-
-    @staticmethod
-    def _count_new_sockets_with(line: _Line, on_bytes: Callable[[int], None]) -> None:
-        def make(addr_info: Any) -> socket.socket:
-            family, kind, protocol, _, _ = addr_info
-            sock = PLATFORM_SOCKET(family, kind, protocol)
-            sock.on_bytes = on_bytes
-            line.sockets.add(sock)
-            return sock
-
-        # The constructor's socket_factory cannot change with the request whose bytes are counted.
-        line.session.connector._socket_factory = make  # type: ignore[union-attr]
 
     def close_identity(self, identity_id: str) -> None:
         """Close every connection of a retired identity."""

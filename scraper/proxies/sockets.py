@@ -22,7 +22,10 @@ _ACKED_AT, _SENT_AT, _WANTED = 120, 200, 216
 
 
 class MeteredSocket(socket.socket):
-    """Reports to ``on_bytes`` whenever ``account`` is called, and a last time when it is closed or detached."""
+    """Reports to ``on_bytes`` whenever ``account`` is called, and a last time when it is closed.
+
+    uvloop closes the descriptor itself and detaches the object after that: account before the connection is lost.
+    """
 
     on_bytes: Report | None = None
     _reported = 0
@@ -38,11 +41,6 @@ class MeteredSocket(socket.socket):
         if self.fileno() != -1:
             self.account()
         super().close()
-
-    def detach(self) -> int:
-        if self.fileno() != -1:
-            self.account()
-        return super().detach()
 
     def _total(self) -> int:
         raise NotImplementedError

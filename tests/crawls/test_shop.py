@@ -42,9 +42,9 @@ def test_the_demo_gets_the_labs_records_right_and_says_what_they_cost(crawl: Cal
     report = run.report
     counted = {pool["pool"]: pool["bytes"] for pool in report["pools"]}
     for name, books in truth["pools"].items():
-        assert counted.get(name, 0) == pytest.approx(books["bytes"], rel=0.02), name
+        assert counted.get(name, 0) == pytest.approx(books["bytes"], rel=0.001), name
     usd = sum(books["usd"] for books in truth["pools"].values())
-    assert report["cost"]["usd"] == pytest.approx(usd, rel=0.02)
+    assert report["cost"]["usd"] == pytest.approx(usd, rel=0.001)
     for word in ("SUCCEEDED", "records", "cost", "$", "blocks", "data", str(folder)):
         assert word in run.out, run.out
 
