@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any, ClassVar
@@ -10,7 +12,9 @@ from urllib.parse import urlsplit
 
 import scrapy
 
+from scraper.proxies.middleware import IdentityCookiesMiddleware, IdentityMiddleware
 from scraper.spider import GoodPage, Spider
+from spiders.shop import ShopSpider
 
 
 class RaisingCallback(Spider):
@@ -76,3 +80,32 @@ class Copies(Spider):
 
     def parse_page(self, link: str, response: Any) -> Iterator[Any]:
         yield {"path": urlsplit(response.url).path, "link": link, "h1": response.css("h1::text").get()}
+
+
+class OwnProxy(Spider):
+    """Asks to go through a proxy of its own."""
+
+    name = "own_proxy"
+
+    def start_request(self, url: str) -> scrapy.Request:
+        return super().start_request(url).replace(meta={"proxy": "http://127.0.0.1:9"})
+
+
+class CountsLines(ShopSpider):
+    """Says at its end what is still open, and for how many identities."""
+
+    name = "counts_lines"
+
+    def closed(self, reason: str) -> None:
+        engine = self.crawler.engine
+        identities = self.crawler.get_downloader_middleware(IdentityMiddleware)
+        cookies = self.crawler.get_downloader_middleware(IdentityCookiesMiddleware)
+        handlers = engine.downloader.handlers._handlers.values()
+        stats = self.crawler.stats.get_stats()
+        found = {
+            "lines": sum(len(handler._lines) for handler in handlers),
+            "jars": len(cookies.jars),
+            "live": len(identities.roster.live()),
+            "retired": sum(n for key, n in stats.items() if key.startswith("proxies/retired/")),
+        }
+        print(json.dumps(found), file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from scraper.lab import process as lab_process
+from scraper.proxies.addresses import is_private_address
+
+HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 
 
 def dead_port() -> int:
@@ -100,3 +104,46 @@ def test_an_exit_that_opens_tls_gets_no_page_stored(crawl: Callable[..., Any], t
         ).wait()  # fmt: skip
     assert (run.outcome, run.rows()) == ("failed_error", []), run.out
     assert run.report["faults"]["certificate_refused"] >= 6
+
+
+def test_a_request_may_not_bring_a_proxy_of_its_own(
+    crawl: Callable[..., Any], target: Any, direct: list[str]
+) -> None:
+    """It would go past the pools, their budget and their meter."""
+    run = crawl(
+        "own_proxy", "-a", f"url={target.url}", *direct, "-s", "SPIDER_MODULES=spiders_for_tests", env=HERE
+    ).wait()
+    assert {path for _, path in target.asked} <= {"/robots.txt"}
+    assert "proxy_pool" in run.err
+    assert run.exit_code != 0
+
+
+def test_a_name_that_resolves_to_a_private_address_is_refused(
+    crawl: Callable[..., Any], target: Any, direct: list[str]
+) -> None:
+    name = socket.gethostname()
+    try:
+        if not is_private_address(socket.gethostbyname(name)):
+            pytest.skip(f"{name} resolves to a public address")
+    except OSError:
+        pytest.skip(f"{name} does not resolve")
+    url = target.url.replace("127.0.0.1", name)
+    run = crawl("site", "-a", f"url={url}", *direct, "-s", "ALLOW_PRIVATE_ADDRESSES=0").wait()
+    assert target.asked == []
+    assert "target_refused" in (run.run_dir / "failed.jsonl").read_text(encoding="utf-8"), run.err
+
+
+def test_connections_and_cookies_end_with_their_identity(crawl: Callable[..., Any], tmp_path: Path) -> None:
+    with lab_process.start(tmp_path / "lab", pages=2) as lab:
+        urls = ",".join(
+            lab.info["sites"][label]["start_url"] for label in ("sticky", "quota", "redirect", "captcha")
+        )
+        run = crawl(
+            "counts_lines", "-a", f"urls={urls}", "-s", f"PROXIES_FILE={tmp_path}/lab/proxies.toml", "-s", "ALLOW_PRIVATE_ADDRESSES=1",
+            "-s", f"TLS_CA_FILE={tmp_path}/lab/ca.pem", "-s", "DOWNLOAD_DELAY=0.02",
+            "-s", "SPIDER_MODULES=spiders_for_tests", env=HERE,
+        ).wait()  # fmt: skip
+    (counted,) = [json.loads(line) for line in run.err.splitlines() if line.startswith('{"lines"')]
+    assert counted["retired"] >= 5
+    assert counted["lines"] <= counted["live"]
+    assert counted["jars"] <= counted["live"]
