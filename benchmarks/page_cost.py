@@ -94,7 +94,7 @@ def run(command: list[str]) -> dict[str, float]:
     )
     for line in done.stdout.splitlines():
         if line.startswith("{"):
-            return json.loads(line)  # type: ignore[no-any-return]
+            return json.loads(line)
     raise SystemExit(f"{' '.join(command)} printed no figures:\n{done.stdout}\n{done.stderr[-3000:]}")
 
 

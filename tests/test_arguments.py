@@ -112,7 +112,7 @@ def test_defaults_are_kept_apart() -> None:
     first.tags.append("c")
     assert second.tags == ["a", "b"]
     with pytest.raises(FrozenInstanceError):
-        first.url = "x"  # type: ignore[misc]
+        first.url = "x"
 
 
 def test_arguments_that_would_not_be_seen_are_an_error() -> None:

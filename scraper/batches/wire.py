@@ -124,5 +124,5 @@ def mark(cell: object, seq: int, index: int) -> None:
 
 def marked(cell: object) -> tuple[int, int]:
     """(order, index) of the last mark."""
-    value = _CELL.unpack_from(cell, 0)[0]  # type: ignore[arg-type]
+    value = _CELL.unpack_from(cell, 0)[0]  # type: ignore[arg-type]  # a mmap is a buffer
     return value >> 16, value & 0xFFFF

@@ -77,8 +77,8 @@ def catalogue(label: str, seed: int, pages: int) -> list[Product]:
 
 def _product(rng: Random, sku: str, number: int, currency: str, page: int) -> Product:
     brand, material, thing = rng.choice(_BRANDS), rng.choice(_MATERIALS), rng.choice(_THINGS)
-    words = {"brand": brand, "material": material, "thing": thing}
-    words |= {"a": rng.randint(8, 90), "b": rng.randint(3, 25), "c": rng.randint(120, 4000)}  # type: ignore[dict-item]
+    words: dict[str, str | int] = {"brand": brand, "material": material, "thing": thing}
+    words |= {"a": rng.randint(8, 90), "b": rng.randint(3, 25), "c": rng.randint(120, 4000)}
     chosen = sorted(rng.sample(range(len(_SENTENCES)), rng.randint(2, 5)))
     return Product(
         sku=sku,

@@ -67,15 +67,18 @@ class LabProcess:
 
     def truth(self) -> dict[str, Any]:
         """GET /truth."""
-        return self._ask("truth_url")  # type: ignore[no-any-return]
+        told: dict[str, Any] = self._ask("truth_url")
+        return told
 
     def served(self) -> list[dict[str, Any]]:
         """GET /served: one dict for each request that reached a site."""
-        return self._ask("served_url")  # type: ignore[no-any-return]
+        told: list[dict[str, Any]] = self._ask("served_url")
+        return told
 
     def control(self, order: dict[str, list[str]]) -> dict[str, Any]:
         """POST /control, e.g. {"kill": ["residential"]}. Raises LabError when the lab refuses the order."""
-        return self._ask("control_url", json.dumps(order).encode())  # type: ignore[no-any-return]
+        told: dict[str, Any] = self._ask("control_url", json.dumps(order).encode())
+        return told
 
     def stop(self) -> None:
         """End the lab; may be called again."""

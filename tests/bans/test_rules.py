@@ -100,7 +100,7 @@ def test_an_empty_page_with_status_200_is_a_block() -> None:
 
 
 def test_a_redirect_to_a_block_page_is_a_block_unless_it_was_asked_for() -> None:
-    assert judge_headers(URL, 302, {"location": "/blocked?from=x"}, TABLE, NOW).rule == "redirect_to_block"  # type: ignore[union-attr]
+    assert judge_headers(URL, 302, {"location": "/blocked?from=x"}, TABLE, NOW).rule == "redirect_to_block"
     for elsewhere in (
         "/p/2",
         "/p/blocked-drain-kit",

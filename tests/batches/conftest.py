@@ -19,7 +19,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        page = f"<html><a href=x>{self.path}</a>{'x' * self.server.page_bytes}</html>".encode()  # type: ignore[attr-defined]
+        page = f"<html><a href=x>{self.path}</a>{'x' * self.server.page_bytes}</html>".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(page)))
@@ -34,9 +34,9 @@ class _Handler(BaseHTTPRequestHandler):
 def site() -> Iterator[ThreadingHTTPServer]:
     """A site on loopback; every page has ``page_bytes`` bytes and more."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.page_bytes = 1000  # type: ignore[attr-defined]
+        server.page_bytes = 1000
         server.daemon_threads = True
-        server.handle_error = lambda *args: None  # type: ignore[method-assign]  # crawlers are killed here
+        server.handle_error = lambda *args: None
         thread = Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield server
@@ -73,7 +73,7 @@ def crawl(site: ThreadingHTTPServer, tmp_path: Path) -> Iterator[Callable[..., C
     def start(
         kind: str, *, pages: int = 0, items: int = 1, page_bytes: int = 1000, **settings: object
     ) -> Crawl:
-        site.page_bytes = page_bytes  # type: ignore[attr-defined]
+        site.page_bytes = page_bytes
         run_dir, out_dir = tmp_path / "run", tmp_path / "out"
         folders = {"RUN_DIR": str(run_dir), "OUT_DIR": str(out_dir)}
         address = f"http://127.0.0.1:{site.server_port}"

@@ -217,7 +217,7 @@ def test_settings_are_read_once_and_strictly() -> None:
     assert options.delivery.limits.items == 100
     assert options.delivery.run_dir.is_absolute()
     with pytest.raises(AttributeError):
-        options.run_id = "x"  # type: ignore[misc]
+        options.run_id = "x"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def order(folder: Path, n: int, **changes: object) -> wire.Order:
             "skip": [],
             **changes,
         }
-    )  # type: ignore[arg-type]
+    )
 
 
 def runner(folder: Path) -> worker.Runner:

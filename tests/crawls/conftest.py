@@ -54,11 +54,11 @@ class Crawl:
 
     @property
     def report(self) -> dict[str, Any]:
-        return json.loads((self.run_dir / "report.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return json.loads((self.run_dir / "report.json").read_text(encoding="utf-8"))
 
     @property
     def outcome(self) -> str:
-        return json.loads((self.run_dir / "run.json").read_text(encoding="utf-8"))["outcome"]  # type: ignore[no-any-return]
+        return json.loads((self.run_dir / "run.json").read_text(encoding="utf-8"))["outcome"]
 
     def rows(self) -> list[dict[str, Any]]:
         """All stored records."""
@@ -66,7 +66,7 @@ class Crawl:
         folders = list(out.iterdir()) if out.exists() else []
         if not folders or not list(folders[0].glob("*.parquet")):
             return []
-        return pyarrow.dataset.dataset(str(folders[0])).to_table().to_pylist()  # type: ignore[no-any-return]
+        return pyarrow.dataset.dataset(str(folders[0])).to_table().to_pylist()
 
 
 @pytest.fixture

@@ -24,6 +24,6 @@ def test_every_page_links_ten_products_and_no_sku_comes_twice() -> None:
 def test_prices_have_two_decimals_and_descriptions_some_sentences() -> None:
     """Processing steps have something to work on."""
     for product in catalogue("open", 1, 30):
-        assert -product.price.as_tuple().exponent == 2  # type: ignore[operator]
+        assert -product.price.as_tuple().exponent == 2
         assert 2 <= product.description.count(".") <= 5
         assert "{" not in product.description

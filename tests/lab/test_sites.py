@@ -31,11 +31,11 @@ def some_product(lab: Any, site: str, nth: int = 0) -> str:
 
 def read(page: str) -> dict[str, Any]:
     """What a spider would take from a product page."""
-    data = json.loads(re.search(r'<script type="application/ld\+json">(.*?)</script>', page)[1])  # type: ignore[index]
+    data = json.loads(re.search(r'<script type="application/ld\+json">(.*?)</script>', page)[1])
     price = re.search(r'<p class="price"[^>]*>([\d.]+) ([A-Z]{3})</p>', page)
     return {
-        "sku": re.search(r'itemprop="sku">([^<]+)<', page)[1],  # type: ignore[index]
-        "title": unescape(re.search(r"<h1>([^<]+)</h1>", page)[1]),  # type: ignore[index]
+        "sku": re.search(r'itemprop="sku">([^<]+)<', page)[1],
+        "title": unescape(re.search(r"<h1>([^<]+)</h1>", page)[1]),
         "description": data["description"],
         "brand": data["brand"]["name"],
         "rating": data["aggregateRating"]["ratingValue"],
@@ -243,7 +243,7 @@ def test_js_lists_nothing_until_its_token_is_computed(lab: Any, client_for: Any)
     page = client.get(url(lab, "js", "/?page=2")).text
     assert 'class="card"' not in page
     assert 'href="/p/' not in page
-    nonce, number = re.search(r'data-nonce="(\w+)" data-page="(\d+)"', page).groups()  # type: ignore[union-attr]
+    nonce, number = re.search(r'data-nonce="(\w+)" data-page="(\d+)"', page).groups()
     token = 7
     for sign in nonce + number:
         token = (token * 31 + ord(sign)) % 2147483647

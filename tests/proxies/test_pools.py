@@ -34,7 +34,7 @@ def test_a_gateway_username_carries_country_and_session() -> None:
     assert endpoint == Endpoint(
         "http", "gate.example", 7777, "customer-me-country-de-session-abc12345-sesstime-10", "example"
     )
-    assert endpoint_for(pool, "", "s1").user == "customer-me-session-s1-sesstime-10"  # type: ignore[union-attr]
+    assert endpoint_for(pool, "", "s1").user == "customer-me-session-s1-sesstime-10"
     assert pool.countries == ("us", "de")
 
 

@@ -46,9 +46,9 @@ def test_an_identity_belongs_to_one_site() -> None:
 
 def test_sessions_differ_and_the_id_carries_none() -> None:
     names = roster()
-    users = {lease(names).endpoint.user for _ in range(50)}  # type: ignore[union-attr]
+    users = {lease(names).endpoint.user for _ in range(50)}
     assert len(users) == 50
-    assert not any(identity.endpoint.user[2:] in identity.id for identity in names.live())  # type: ignore[union-attr]
+    assert not any(identity.endpoint.user[2:] in identity.id for identity in names.live())
 
 
 def test_a_redirect_keeps_its_identity_on_its_site_and_takes_another_elsewhere() -> None:

@@ -17,7 +17,7 @@ def parts_with_three(folder: Path) -> Parts:
     parts = Parts(str(folder), "txt")
     parts.prepare()
     for n in range(3):
-        parts.add(f"b{n}", lambda path, n=n: path.write_text(f"{n}\n"))  # type: ignore[misc]
+        parts.add(f"b{n}", lambda path, n=n: path.write_text(f"{n}\n"))
     return parts
 
 
