@@ -243,7 +243,7 @@ class HeaderPhase(_Judge):
             self._given_up_in_a_row[site] = self._given_up_in_a_row.get(site, 0) + 1
 
     def _verdict_given(self, request: Request, verdict: Verdict) -> None:
-        if verdict.outcome == GOOD:
+        if verdict.outcome == GOOD and not request.meta.get(names.WARM_UP) and not _is_robots(request):
             self._given_up_in_a_row.pop(rules.site_of(request.url), None)
 
 

@@ -2,7 +2,7 @@
 
 A new identity that is refused at a page it was linked to, where others go in and out, is a suspicion, not yet a block.
 After ``SUSPICIONS`` of them in a row the site counts as bound, and each new identity first visits the page that
-the link stood on.
+the link stood on. Where that does not help ``USELESS`` times in a row, the site was not bound: it blocks those pages.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from scraper.verdicts import BLOCKED, GOOD, Verdict
 
 SUSPICIONS = 2  # one may be a bad exit; a second in a row, while others pass, is the rule of the site
+USELESS = 3  # visits by the door and a block behind it, in a row
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class Binding:
 
     _suspicions: dict[str, int] = field(default_factory=dict)
     _bound: set[str] = field(default_factory=set)
+    _useless: dict[str, int] = field(default_factory=dict)
+    _not_bound: set[str] = field(default_factory=set)  # tried, and did not help
     _entered: dict[str, set[str]] = field(default_factory=dict)  # site -> ids of identities that got a page
 
     def needs_entry(self, site: str, identity_id: str) -> bool:
@@ -36,8 +39,15 @@ class Binding:
         if verdict.outcome == GOOD:
             if fresh and linked and site not in self._bound:
                 self._suspicions[site] = 0
+            if linked:
+                self._useless[site] = 0
             entered.add(identity_id)
             return False
+        if verdict.outcome == BLOCKED and site in self._bound and linked and not fresh:
+            self._useless[site] = self._useless.get(site, 0) + 1
+            if self._useless[site] >= USELESS:
+                self._bound.discard(site)
+                self._not_bound.add(site)
         others = len(entered) - (not fresh)
         if (
             verdict.outcome != BLOCKED
@@ -47,7 +57,7 @@ class Binding:
             or others < 1
         ):
             return False
-        if site in self._bound:
+        if site in self._bound or site in self._not_bound:
             return False
         self._suspicions[site] = self._suspicions.get(site, 0) + 1
         if self._suspicions[site] >= SUSPICIONS:

@@ -262,7 +262,10 @@ class IdentityMiddleware:
             site = urlsplit(request.url).hostname or ""
             if verdict.kind == FORBIDDEN:
                 self.ladder.forbid(site, identity.arm.pool)
-            if not self.binding.is_suspicion(site, identity.id, verdict, linked=_linked(request)):
+            suspicion = self.binding.is_suspicion(site, identity.id, verdict, linked=_linked(request))
+            if not suspicion and not request.meta.get(
+                names.WARM_UP
+            ):  # a door that opens says nothing about the rooms
                 self.ladder.report(site, identity.arm, verdict)
             if verdict.outcome in (BLOCKED, FAULT):
                 unanswered_s = self.options.limits.fault_cool_s if response is None else 0.0

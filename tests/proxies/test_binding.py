@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scraper.proxies.binding import SUSPICIONS, Binding
+from scraper.proxies.binding import SUSPICIONS, USELESS, Binding
 from scraper.verdicts import BLOCKED, GOOD, Verdict
 
 GOOD_PAGE, BLOCK = Verdict(GOOD, "good"), Verdict(BLOCKED, "status_403", kind="denied")
@@ -22,6 +22,18 @@ def test_new_identities_refused_at_linked_pages_mean_a_bound_site() -> None:
     assert not rules.needs_entry("shop.example", "home-1")
     assert not rules.needs_entry("other.example", "home-9")
     assert not rules.is_suspicion("shop.example", "home-9", BLOCK, linked=True), "then a block is a block"
+
+
+def test_entering_by_the_door_is_given_up_where_it_does_not_help() -> None:
+    rules = entered()
+    for n in range(SUSPICIONS):
+        rules.is_suspicion("shop.example", f"home-{n + 2}", BLOCK, linked=True)
+    for n in range(USELESS):
+        assert rules.needs_entry("shop.example", f"home-{n + 10}")
+        rules.is_suspicion("shop.example", f"home-{n + 10}", GOOD_PAGE, linked=False)  # the door
+        assert not rules.is_suspicion("shop.example", f"home-{n + 10}", BLOCK, linked=True)
+    assert not rules.needs_entry("shop.example", "home-99")
+    assert not rules.is_suspicion("shop.example", "home-99", BLOCK, linked=True), "never again"
 
 
 def test_a_new_identity_that_gets_in_by_a_link_clears_the_site() -> None:
