@@ -5,7 +5,7 @@
     blocked        try again                                                 retired    -
     rate_limited   try again; the whole site waits                           kept       Retry-After, else 5 s
     site_error     try again, at most 3 tries; "site_refused" hands on       kept       0.5 s, doubled
-    fault          try again; config, account, forbidden: at once, elsewhere    retired    0.5 s, doubled
+    fault          try again; config, account, forbidden: at once, elsewhere retired    0.5 s, doubled
     any            at the last attempt: give up, listed in failed.jsonl
 
 The identity is the business of proxies/, which hears every verdict.

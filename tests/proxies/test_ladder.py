@@ -26,7 +26,7 @@ def arm(rules: Ladder, site: str = "shop.example", **asks: str) -> Arm:
     return found
 
 
-def test_blocks_in_a_row_move_a_site_up_one_rung_and_no_other_site() -> None:
+def test_blocks_in_a_row_spend_a_pool_for_that_site_and_no_other() -> None:
     rules = ladder()
     for _ in range(2):
         rules.report("shop.example", Arm(CHEAP), BLOCK)
@@ -34,7 +34,7 @@ def test_blocks_in_a_row_move_a_site_up_one_rung_and_no_other_site() -> None:
     assert arm(rules, "other.example").pool is CHEAP
 
 
-def test_a_good_page_between_two_blocks_keeps_the_rung() -> None:
+def test_a_good_page_between_two_blocks_keeps_the_pool() -> None:
     rules = ladder()
     for verdict in (BLOCK, Verdict(GOOD, "good"), BLOCK):
         rules.report("shop.example", Arm(CHEAP), verdict)
@@ -71,7 +71,7 @@ def test_a_pool_can_be_skipped_once_without_being_spent() -> None:
     assert arm(rules).pool is CHEAP
 
 
-def test_the_dearest_rung_is_the_end() -> None:
+def test_the_dearest_pool_is_the_end() -> None:
     rules = ladder()
     for pool in (CHEAP, HOME, PHONE, PHONE):
         for _ in range(2):
