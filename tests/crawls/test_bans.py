@@ -59,6 +59,8 @@ class Site(BaseHTTPRequestHandler):
                 self.answer(page, 200, {"X-Name": "caf\u00e9"})
             case "rot13", _:
                 self.answer(page, 200, {"Content-Type": "text/html; charset=rot13"})
+            case "start", _:
+                self.answer(b"", 302, {"Location": "/"})
             case "moved", _:
                 self.answer(b"", 302, {"Location": "/new-place"})
             case "blocked-once", True:
@@ -99,9 +101,11 @@ def site() -> Iterator[tuple[str, Counter[str]]]:
 def test_every_page_ends_stored_or_listed(
     crawl: Callable[..., Any], site: tuple[str, Counter[str]], direct: list[str]
 ) -> None:
-    url, asked = site
+    url, asked = (
+        site  # the listing is reached by a redirect, whose traces its children copy and must not keep
+    )
     run = crawl(
-        "copies", "-a", f"url={url}", *direct, "-s", "SPIDER_MODULES=spiders_for_tests", "-s", "BAN_FAULT_WAIT_S=0.05",
+        "copies", "-a", f"url={url}start", *direct, "-s", "SPIDER_MODULES=spiders_for_tests", "-s", "BAN_FAULT_WAIT_S=0.05",
         "-s", "DOWNLOAD_MAXSIZE=2000000", env={"PYTHONPATH": str(Path(__file__).parent)},
     ).wait()  # fmt: skip
     lost = {"bomb", "bad-location", "gone"}
