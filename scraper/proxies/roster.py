@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from scraper.proxies.endpoints import Endpoint
 from scraper.proxies.ladder import Arm
-from scraper.proxies.pools import Endpoint, endpoint_for
+from scraper.proxies.pools import endpoint_for
 from scraper.proxies.profiles import PROFILES, Profile
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"

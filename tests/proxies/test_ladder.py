@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scraper.proxies.ladder import Arm, Ladder
-from scraper.proxies.pools import Endpoint, Pool
+from scraper.proxies.endpoints import Endpoint
+from scraper.proxies.pools import Pool
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, Verdict
 
 CHEAP = Pool("cheap", "list", 0.5, endpoints=(Endpoint("http", "a.example", 1),))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.errors import ConfigError
-from scraper.proxies.pools import Endpoint, endpoint_for, parse, parse_endpoint
+from scraper.proxies.endpoints import Endpoint, parse_endpoint
+from scraper.proxies.pools import endpoint_for, parse
 
 GATEWAY: dict[str, Any] = {
     "kind": "gateway",

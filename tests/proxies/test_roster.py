@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from scraper.proxies.ladder import Arm
-from scraper.proxies.pools import Endpoint, Pool
+from scraper.proxies.endpoints import Endpoint
+from scraper.proxies.pools import Pool
 from scraper.proxies.roster import Identity, Limits, Roster
 
 HOME = Arm(
