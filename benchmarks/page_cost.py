@@ -92,9 +92,12 @@ def run(command: list[str]) -> dict[str, float]:
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+    figures: dict[str, float] = {}
     for line in done.stdout.splitlines():
         if line.startswith("{"):
-            return json.loads(line)
+            figures |= json.loads(line)
+    if figures:
+        return figures
     raise SystemExit(f"{' '.join(command)} printed no figures:\n{done.stdout}\n{done.stderr[-3000:]}")
 
 

@@ -74,3 +74,15 @@ class CertificateRefused(Exception):
 
     def __str__(self) -> str:
         return f"certificate of {self.host} refused: {self.why}"
+
+
+class BudgetSpent(Exception):
+    """The budget of the run (``rule`` "budget") or of a site ("site_budget") is spent; ``said``: by how much."""
+
+    def __init__(self, rule: str, said: str) -> None:
+        super().__init__(rule, said)
+        self.rule = rule
+        self.said = said
+
+    def __str__(self) -> str:
+        return self.said

@@ -64,11 +64,14 @@ DOWNLOADER_MIDDLEWARES = {
     # Process order of a response is from high to low: headers are judged before a redirect (600) is followed, the
     # body after it is decompressed (590) and before a meta refresh (580).
     "scraper.bans.middleware.BodyPhase": 585,
+    # Scrapy has it at 900, next to the network, where it would keep every block page and compressed bodies. Here it keeps
+    # what was judged good, and what it holds needs no proxy.
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 575,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
     "scraper.bans.middleware.CheckedCompression": 590,
     "scraper.bans.middleware.HeaderPhase": 610,
     "scraper.proxies.middleware.IdentityMiddleware": 690,
-    "scraper.proxies.middleware.IdentityCookiesMiddleware": 700,
+    "scraper.proxies.cookies.IdentityCookiesMiddleware": 700,
 }
 SPIDER_MIDDLEWARES = {
     "scraper.bans.middleware.FreshRequests": 20,
@@ -85,6 +88,9 @@ EXTENSIONS = {
     "scrapy.extensions.telnet.TelnetConsole": None,
     "scraper.runs.extension.RunExtension": 1000,  # last: the others have written their stats by then
 }
+HTTPCACHE_POLICY = (
+    "scrapy.extensions.httpcache.RFC2616Policy"  # asks "changed since?" where Scrapy's default never asks
+)
 LOG_VERSIONS: list[str] = []  # run.json holds them
 STATS_DUMP = False  # report.json holds them
 LOG_LEVEL = "INFO"  # DEBUG prints whole items and every request
@@ -98,16 +104,43 @@ OUT_DIR = ""  # empty: <DATA_DIR>/out/<run id>: the records
 # --- proxies/ ------------------------------------------------------------------------------------------------
 # the pools; a missing file stops the start, so that nothing goes out unproxied by mistake
 PROXIES_FILE = "proxies.toml"
+# seconds between two looks whether that file, or one that it names, was changed; 0: it is read once
+PROXIES_RELOAD_S = 5.0
+# thompson: where a right record is expected to cost least; or ladder, round_robin, random, least_used
+PROXY_STRATEGY = "thompson"
+PROXY_LIST_ORDER = "round_robin"  # of the proxies of a list pool; or random, least_used
+# share of right pages below which a pool is not asked while another is above it: at 0.7 a page takes 1.4 tries
+PROXY_MIN_SUCCESS = 0.7
+# USD that any request is reckoned to cost beside its bytes; it only orders pools that cost nothing a GB
+PROXY_REQUEST_USD = 1e-7
+PROXY_SUREST_FROM = (
+    4  # try at a page from which on it goes out where it is likeliest to pass, whatever that costs
+)
+# seconds that a page, and its site with it, waits in all for a cheaper exit that is resting; then it takes a dearer one
+PROXY_WAIT_FOR_CHEAPER_S = 10.0
+PROXY_LADDER_BLOCKS = 2  # of the strategy "ladder": blocks in a row that spend a pool for a site
+PROXY_BELIEF_MEMORY = 200.0  # pages of a site over which what was seen there fades
+PROXY_BELIEF_HALF_LIFE_S = 86_400.0  # seconds in which it fades by half all the same: a day, for nightly runs
+PROXY_STATE_FILE = ""  # SQLite; empty: <DATA_DIR>/proxies.sqlite; none: every run begins anew
+PROXY_STATE_SAVE_S = 30.0  # seconds between two savings: what a kill may cost of what was learnt
+PROXY_PACE_MAX_S = 30.0  # seconds between two requests that a site which slows us down is left at most
 PROXY_IDENTITY_IN_FLIGHT = 1  # requests at once through one identity; a person has one tab loading
 PROXY_IDENTITY_MAX_USES = 100  # requests after which an identity is retired though nothing was wrong
 PROXY_IDENTITY_MAX_AGE_S = 480.0  # seconds: 0.8 of the 10 minutes that most gateways hold a session
 # seconds: 0.8 of the shortest idle rule known (60 s); then the exit may have changed
 PROXY_IDENTITY_MAX_IDLE_S = 48.0
-# blocks at one pool, with no good page between, after which a host gets the next dearer pool
-PROXY_LADDER_BLOCKS = 2
 PROXY_DEAD_AFTER = 20  # tries in a row, over all pools, that no exit or site answered; then the run stops
-# USD that a run may spend on proxies; then it stops cleanly (failed_budget) and keeps what it has; 0: no limit
+# what a run may spend on proxies, in USD and in GB (1e9 bytes); then it stops cleanly (failed_budget) and keeps what it
+# has; 0: no limit
 PROXY_BUDGET_USD = 0.0
+PROXY_BUDGET_GB = 0.0
+# the same for each site, whose other pages are then given up while the run goes on
+PROXY_SITE_BUDGET_USD = 0.0
+PROXY_SITE_BUDGET_GB = 0.0
+PROXY_BUDGET_SOFT = 0.8  # share of any of them from which on cost alone chooses the pool
+# page that tells who asks, for `scrapy proxies check`, in JSON or as a bare address; empty: the provider's own, else
+# https://ipinfo.io/json, which tells address and country in 300 bytes and wants no account
+PROXY_CHECK_URL = ""
 PROXY_CONNECT_TIMEOUT_S = 10.0  # seconds to connect, tunnel and TLS included; a gateway needs 1-3
 # targets on loopback, private and link-local addresses: refused, they are traps
 ALLOW_PRIVATE_ADDRESSES = False
@@ -126,8 +159,6 @@ BAN_SITE_GIVE_UP = 30
 # --- frontier/ -----------------------------------------------------------------------------------------------
 # seconds between two pages of a host: the most that robots.txt's Crawl-delay may ask of us, or 429s may bring
 FRONTIER_CRAWL_DELAY_MAX_S = 30.0
-FRONTIER_SLOW_FACTOR = 1.25  # by which a host's delay grows each time it says that we are too fast
-FRONTIER_SLOW_AT_LEAST_S = 0.1  # seconds that delay has then at least
 
 # --- batches/ and sinks/ -------------------------------------------------------------------------------------
 # worker processes; the crawl itself needs one core; 0: in the crawl's own process

@@ -47,6 +47,9 @@ class ShopSpider(Spider):
 
         pages: int = arg(4, "listing pages of each lab shop, ten products each", at_least=1, at_most=1000)
         seed: int = arg(1, "seed of the lab: catalogue, exits and faults")
+        world: str = arg(
+            "standard", "world of the lab: standard, or a number, each with other rules and prices"
+        )
 
     args: Args
     lab: process.LabProcess | None = None
@@ -62,7 +65,7 @@ class ShopSpider(Spider):
     def start_lab(self, crawler: Crawler) -> None:
         """Start a lab beside this run, and send the run through its proxies."""
         folder = Path(crawler.settings.get("RUN_DIR") or crawler.settings.get("DATA_DIR") or "data") / "lab"
-        self.lab = process.start(folder, seed=self.args.seed, pages=self.args.pages)
+        self.lab = process.start(folder, seed=self.args.seed, pages=self.args.pages, world=self.args.world)
         crawler.signals.connect(self.stop_lab, signal=signals.engine_stopped)
         for name, value in LAB_SETTINGS.items():
             crawler.settings.set(name, value, priority="spider")

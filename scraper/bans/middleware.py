@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.exceptions import (
     CannotResolveHostError,
@@ -24,14 +24,15 @@ from scrapy.exceptions import (
     DownloadTimeoutError,
     IgnoreRequest,
     ResponseDataLossError,
+    StopDownload,
 )
-from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
+from scrapy.http import Headers, HtmlResponse, Response, TextResponse, XmlResponse
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from scraper import names
 from scraper.bans import contracts, reactions, rules, signatures
 from scraper.bans.completeness import UNDECODABLE_ERRORS, is_whole
-from scraper.errors import CertificateRefused, GatewayError, TargetRefused
+from scraper.errors import BudgetSpent, CertificateRefused, GatewayError, TargetRefused
 from scraper.extract.document import ordinary_until
 from scraper.options import read
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
@@ -45,6 +46,7 @@ CUT = "body_cut"  # response flag: the compressed body ends before its encoding 
 TRAP = "cut_before_a_trap"  # response flag: what follows would have stalled the parser
 TRAP_BYTES = 128 * 1024  # of a body; a shorter one cannot stall the parser for more than about 0.5 s
 TOO_LARGE = "too_large"  # response flag: the body is larger than DOWNLOAD_MAXSIZE once decompressed
+STOP_BYTES = 16 * 1024  # of a body; a shorter one is on its way before we could stop it
 UNDECODABLE = "body_undecodable"  # response flag: the body is not what its Content-Encoding says
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (TargetRefused, "target_refused"),
@@ -61,6 +63,7 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 _OF_ONE_TRY = (
     names.WIRE_BYTES,
     names.VERDICT,
+    names.REFUSED,
     "redirect_times",
     "redirect_ttl",
     "redirect_urls",
@@ -75,6 +78,7 @@ _OURS = (
     names.ATTEMPT,
     names.LEASED,
     names.NOT_BEFORE,
+    names.WAITED,
     names.OWN_HEADERS,
     names.ORIGIN,
     names.UNPROVEN,
@@ -140,8 +144,12 @@ class _Judge:
         reaction = reactions.react(verdict, attempt, self.options.limits)
         if reaction.site_wait_s:
             self.crawler.signals.send_catch_log(names.SITE_WAIT, host=site, wait_s=reaction.site_wait_s)
-        if reaction.action == reactions.HAND_ON or request.meta.get(names.WARM_UP):
+        if reaction.action == reactions.HAND_ON:
             return None
+        if request.meta.get(names.WARM_UP):
+            raise IgnoreRequest(
+                "the entry visit was refused"
+            )  # never tried again, its redirects not followed
         if request.meta.get("dont_retry") and response is not None:
             return None  # the spider wants to see what came
         if reaction.action == reactions.GIVE_UP:
@@ -197,6 +205,7 @@ class HeaderPhase(_Judge):
         self._given_up_in_a_row: dict[str, int] = {}
         crawler.signals.connect(self._page_given_up, signal=names.PAGE_GIVEN_UP)
         crawler.signals.connect(self._verdict_given, signal=names.VERDICT_GIVEN)
+        crawler.signals.connect(self._headers_received, signal=signals.headers_received)
 
     def process_request(self, request: Request) -> None:
         request.meta.pop(names.VERDICT, None)
@@ -209,6 +218,8 @@ class HeaderPhase(_Judge):
     def process_response(self, request: Request, response: Response) -> Request | Response:
         if "cached" in response.flags:
             return response
+        if refused := request.meta.pop(names.REFUSED, None):
+            return self.process_exception(request, refused) or response
         headers = _headers_of(response)
         verdict = rules.judge_headers(
             request.url, response.status, headers, self.signatures[response.status], datetime.now(UTC)
@@ -226,11 +237,31 @@ class HeaderPhase(_Judge):
             return response
         return self.settle(request, response, verdict) or response
 
+    def _headers_received(
+        self, headers: Headers, body_length: int | None, request: Request, status: int = 0
+    ) -> None:
+        """Where the headers show a block that ends the identity, the body is not paid for, and the connection closed.
+
+        A rate limit keeps both. ``status`` is told by our own handler; without it nothing is stopped.
+        """
+        small = body_length is not None and body_length <= STOP_BYTES
+        if small or not status or _is_robots(request) or request.meta.get("dont_retry"):
+            return
+        verdict = rules.judge_headers(
+            request.url, status, _by_name(headers), self.signatures[status], datetime.now(UTC)
+        )
+        if verdict is not None and verdict.outcome == BLOCKED:
+            raise StopDownload(fail=False)
+
     def process_exception(self, request: Request, exception: Exception) -> Request | None:
         if isinstance(exception, IgnoreRequest):
             return None
+        if isinstance(exception.__cause__, GatewayError):
+            exception = exception.__cause__  # of a handler of Scrapy's, which knows no gateway
         if isinstance(exception, GatewayError):
             kind = f"gateway_{exception.kind}"
+        elif isinstance(exception, BudgetSpent):
+            kind = exception.rule
         else:
             kind = next((word for known, word in _FAULTS if isinstance(exception, known)), "unexpected_error")
         if kind == "unexpected_error":
@@ -339,10 +370,14 @@ def _without_traps(response: Response) -> Response:
 
 
 def _headers_of(response: Response) -> dict[str, str]:
+    return _by_name(response.headers)
+
+
+def _by_name(headers: Headers) -> dict[str, str]:
     # dict.items: Headers.items normalises every name once more, which costs as much as all the rules
     return {
         name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
-        for name, values in dict.items(response.headers)
+        for name, values in dict.items(headers)
     }
 
 

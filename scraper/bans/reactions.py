@@ -6,6 +6,8 @@
     rate_limited   try again; the whole site waits                           kept       Retry-After, else 5 s
     site_error     try again, at most 3 tries; "site_refused" hands on       kept       0.5 s, doubled
     fault          try again; config, account, forbidden: at once, elsewhere retired    0.5 s, doubled
+                   "target" (the gateway cannot reach the site): at most 3 tries
+                   budget, site_budget, target_refused, too_large: never
     any            at the last attempt: give up, listed in failed.jsonl
 
 The identity is the business of proxies/, which hears every verdict.
@@ -25,7 +27,10 @@ SITE_ERROR_ATTEMPTS = 3  # tries at a page that answers 5xx; Scrapy's own number
 AT_ONCE = frozenset(
     {"config", "account", "forbidden", "session_lost"}
 )  # faults that another pool or session mends without waiting
-NEVER = frozenset({"target_refused", "too_large"})  # faults that no other exit can mend
+NEVER = frozenset(  # faults that no other exit can mend
+    {"target_refused", "too_large", "budget", "site_budget", "gateway_impossible"}
+)
+AT_THE_SITE = "target"  # kind of a fault: the gateway says that the site itself does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ def react(verdict: Verdict, attempt: int, limits: Limits) -> Reaction:
     if verdict.outcome == RATE_LIMITED:
         asked_s = limits.rate_wait_s if verdict.retry_after_s is None else verdict.retry_after_s
         site_wait_s = min(asked_s, limits.rate_wait_max_s)
-    allowed = min(limits.attempts, SITE_ERROR_ATTEMPTS) if verdict.outcome == SITE_ERROR else limits.attempts
+    of_site = verdict.outcome == SITE_ERROR or verdict.kind == AT_THE_SITE
+    allowed = min(limits.attempts, SITE_ERROR_ATTEMPTS) if of_site else limits.attempts
     if attempt >= allowed or verdict.rule in NEVER:
         return Reaction(GIVE_UP, site_wait_s=site_wait_s)
     backs_off = verdict.outcome == SITE_ERROR or (verdict.outcome == FAULT and verdict.kind not in AT_ONCE)

@@ -53,8 +53,8 @@ class Store(Protocol):
     def block_host(self, host: str, until_s: float) -> None:
         """Lease no page of this host before ``until_s``."""
 
-    def slow_down(self, host: str, factor: float, at_least_s: float, at_most_s: float) -> None:
-        """The host said we are too fast: multiply its delay, within the bounds, for the rest of the run."""
+    def set_pace(self, host: str, delay_s: float) -> None:
+        """Leave at least ``delay_s`` between two leases of this host until the next call; 0: as usual."""
 
     def set_delay(self, host: str, delay_s: float, now_s: float) -> None:
         """From now on leave at least ``delay_s`` between two leases of this host (robots.txt's Crawl-delay)."""

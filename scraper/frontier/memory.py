@@ -16,6 +16,7 @@ class _Host:
     ready: list[tuple[int, int, Page]] = field(default_factory=list)  # heap: -priority, order of arrival
     delayed: list[tuple[float, int, Page]] = field(default_factory=list)  # heap: not before
     least_s: float = 0.0  # between two leases, whatever chance says: what the site asked for
+    pace_s: float = 0.0  # the same, while the site cannot bear more
     free_at_s: float = 0.0
     downloading: int = 0
     known: bool = False  # a page of it has been downloaded
@@ -67,7 +68,7 @@ class MemoryStore:
                 continue
             _, _, page = heapq.heappop(host.ready)
             vary = 1 + self._jitter * (2 * self._chance.random() - 1)
-            host.free_at_s = now_s + max(self._delay_s * vary, host.least_s)
+            host.free_at_s = now_s + max(self._delay_s * vary, host.least_s, host.pace_s * vary)
             host.downloading += 1
             self._pending -= 1
             self._leased[id(page)] = page
@@ -102,10 +103,8 @@ class MemoryStore:
         entry.free_at_s = max(entry.free_at_s, now_s + delay_s)
         self._list(host, entry)
 
-    def slow_down(self, host: str, factor: float, at_least_s: float, at_most_s: float) -> None:
-        entry = self._hosts.setdefault(host, _Host())
-        slower_s = max(max(entry.least_s, self._delay_s) * factor, at_least_s)
-        entry.least_s = max(entry.least_s, min(slower_s, at_most_s))
+    def set_pace(self, host: str, delay_s: float) -> None:
+        self._hosts.setdefault(host, _Host()).pace_s = delay_s
 
     def pending(self) -> Iterator[Page]:
         for host in self._hosts.values():

@@ -35,8 +35,6 @@ class Options:
     host_limit: int
     crawl_delay_max_s: float
     user_agent: str
-    slow_factor: float
-    slow_at_least_s: float
 
 
 class FrontierScheduler(BaseScheduler):
@@ -49,7 +47,6 @@ class FrontierScheduler(BaseScheduler):
         self._pages: dict[Request, Page] = {}  # leased, by the request the engine knows
         self._timer: asyncio.TimerHandle | None = None
         self._hooked = False
-        self._waits_until: dict[str, float] = {}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -63,8 +60,6 @@ class FrontierScheduler(BaseScheduler):
             host_limit=read(settings, "CONCURRENT_REQUESTS_PER_DOMAIN", int, at_least=1),
             crawl_delay_max_s=read(settings, "FRONTIER_CRAWL_DELAY_MAX_S", float, at_least=0),
             user_agent=read(settings, "ROBOTSTXT_USER_AGENT", str),
-            slow_factor=read(settings, "FRONTIER_SLOW_FACTOR", float, at_least=1),
-            slow_at_least_s=read(settings, "FRONTIER_SLOW_AT_LEAST_S", float, at_least=0),
         )
         return cls(crawler, options)
 
@@ -73,6 +68,7 @@ class FrontierScheduler(BaseScheduler):
         connect(self._left_downloader, signal=signals.request_left_downloader)
         connect(self._robots_parsed, signal=signals.robots_parsed)
         connect(self._site_wait, signal=names.SITE_WAIT)
+        connect(self._site_pace, signal=names.SITE_PACE)
         return None
 
     def close(self, reason: str) -> Deferred[None] | None:
@@ -146,15 +142,12 @@ class FrontierScheduler(BaseScheduler):
             self.store.set_delay(host, min(delay_s, self.options.crawl_delay_max_s), time.monotonic())
 
     def _site_wait(self, host: str, wait_s: float) -> None:
-        now_s = time.monotonic()
-        options = self.options
-        if self._waits_until.get(host, 0.0) <= now_s:  # several pages in flight hear of the same refusal
-            self.store.slow_down(
-                host, options.slow_factor, options.slow_at_least_s, options.crawl_delay_max_s
-            )
-        self._waits_until[host] = now_s + wait_s
-        self.store.block_host(host, now_s + wait_s)
+        self.store.block_host(host, time.monotonic() + wait_s)
         self.crawler.stats.inc_value("frontier/site_waits")
+
+    def _site_pace(self, host: str, delay_s: float) -> None:
+        self.store.set_pace(host, delay_s)
+        self.crawler.stats.inc_value("frontier/site_paces")
 
     def _wake_at(self, at_s: float | None, now_s: float) -> None:
         if self._timer is not None:

@@ -66,22 +66,26 @@ def _wait_for_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 def _usage(info: dict[str, Any]) -> str:
     folder, sites, pools = info["dir"], info["sites"], info["pools"]
-    lines = [f"The lab is ready, with seed {info['seed']}. Its files are in {folder}", "", "Sites:"]
+    lines = [
+        f"The lab is ready: world {info['world']}, seed {info['seed']}. Its files are in {folder}",
+        "",
+        "Sites:",
+    ]
     lines += [f"  {site['start_url']:36} {site['about']}" for site in sites.values()]
     lines += ["", "Proxies, with prices for a GB:"]
     lines += [
         f"  {name:12} ${pool['usd_per_gb']:<5} {pool.get('gateway') or pool['file']}"
         for name, pool in pools.items()
     ]
-    residential = pools["residential"]
+    residential, first = pools["residential"], next(iter(sites.values()))
     lines += [
         "",
         "Through a gateway, from Germany, with a session of its own:",
         f"  curl --cacert {info['ca']} -x {residential['gateway']} \\",
         f'    -U "customer-lab-country-de-session-a1:$(cat {residential["password_file"]})" \\',
-        f"    {sites['geo']['start_url']}",
+        f"    {sites.get('geo', first)['start_url']}",
         "With the crawler:",
-        f"  scrapy crawl shop -a url={sites['open']['start_url']} -s PROXIES_FILE={info['proxies']} \\",
+        f"  scrapy crawl shop -a url={first['start_url']} -s PROXIES_FILE={info['proxies']} \\",
         f"    -s TLS_CA_FILE={info['ca']} -s ALLOW_PRIVATE_ADDRESSES=1",
         f"What happened: curl {info['truth_url']} (or /served). It ends with Ctrl-C.",
     ]

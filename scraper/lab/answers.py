@@ -31,7 +31,7 @@ class Answer:
     """What a shop serves.
 
     ``what`` is the word the truth keeps: listing, product, api, robots, sitemap, private, missing for honest answers;
-    block, captcha, geo, rate, poison, blocked_page for refusals; fault for misbehaviour, with its kind in ``fault``.
+    block, captcha, wall, geo, rate, poison, blocked_page for refusals; fault for misbehaviour, with its kind in ``fault``.
     ``encodings``: content encodings to take turns with; empty: gzip where the client accepts it.
     """
 

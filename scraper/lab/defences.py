@@ -1,4 +1,7 @@
-"""Who is refused, when and how: one class for each site of the lab. Rules only: the visit carries clock and exit."""
+"""Who is refused, when and how: one class for each defence. Rules only: the visit carries clock and exit.
+
+They can be combined: each asks the next for the answer that it does not refuse, and for who may have it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections import defaultdict, deque
 from dataclasses import replace
 from math import ceil
 from random import Random
+from typing import ClassVar
 
 from scraper.lab import vendors
 from scraper.lab.answers import Answer, Visit
@@ -34,6 +38,7 @@ class QuotaShop(Shop):
         super().__init__(label, options)
         self._recent: dict[Exit, deque[float]] = defaultdict(deque)
         self._banned_until: dict[Exit, float] = {}
+        self.quota = options.ban_requests
 
     def answer(self, visit: Visit) -> Answer:
         """Cloudflare's 1006 while banned."""
@@ -86,6 +91,23 @@ class CaptchaShop(Shop):
             return vendors.amazon_robot_check(visit)
         return super().answer(visit)
 
+    def serves(self, exit_: Exit) -> bool:
+        return exit_.kind not in ("datacentre", "direct") and super().serves(exit_)
+
+
+class RefusingShop(Shop):
+    """Refuses the kinds of exits in ``refused``, with ``page``."""
+
+    refused: ClassVar[tuple[str, ...]] = ("direct", "datacentre")
+    page: ClassVar[staticmethod[[Visit], Answer]] = staticmethod(vendors.akamai_denied)
+
+    def answer(self, visit: Visit) -> Answer:
+        """The page of refusal, whatever is asked."""
+        return self.page(visit) if visit.exit.kind in self.refused else super().answer(visit)
+
+    def serves(self, exit_: Exit) -> bool:
+        return exit_.kind not in self.refused and super().serves(exit_)
+
 
 class GeoShop(Shop):
     """Serves one country."""
@@ -96,9 +118,14 @@ class GeoShop(Shop):
             return vendors.cloudfront_geo(visit, self.options.geo_country)
         return super().answer(visit)
 
+    def serves(self, exit_: Exit) -> bool:
+        return exit_.country == self.options.geo_country and super().serves(exit_)
+
 
 class StickyShop(Shop):
     """Listing pages set a cookie bound to the exit; product pages want it, from the same exit."""
+
+    entry = True
 
     def answer(self, visit: Visit) -> Answer:
         """DataDome where the cookie is missing, Akamai where it came from another exit."""
@@ -115,25 +142,54 @@ class StickyShop(Shop):
         return vendors.akamai_denied(visit) if cookie else vendors.datadome_captcha(visit)
 
 
-class PoisonShop(Shop):
+class _TrustShop(Shop):
+    """What the shops have in common that buy reputation data."""
+
+    def trusts(self, exit_: Exit) -> bool:
+        """Whether the exit's reputation is good enough."""
+        return exit_.trusted(self.options.trust)
+
+    def serves(self, exit_: Exit) -> bool:
+        return self.trusts(exit_) and super().serves(exit_)
+
+
+class PoisonShop(_TrustShop):
     """Gives product pages without a price to exits that it does not trust."""
 
     def answer(self, visit: Visit) -> Answer:
         """The poisoned page has status 200 and no mark."""
+        answer = super().answer(visit)
         product = self.by_path.get(visit.path)
-        if product is not None and not visit.exit.trusted:
-            return replace(self.product(product, priced=False), what="poison")
-        return super().answer(visit)
+        if answer.what != "product" or product is None or self.trusts(visit.exit):
+            return answer
+        rng = Random(f"{self.options.seed}:poison:{visit.path}:{visit.exit.name}")
+        if rng.random() >= self.options.poison_share:
+            return answer
+        return replace(self.product(product, priced=False), what="poison")
 
 
-class RedirectShop(Shop):
+class RedirectShop(_TrustShop):
     """Sends exits that it does not trust to /blocked, a page with status 200."""
 
     def answer(self, visit: Visit) -> Answer:
         """PerimeterX, there and on the way there."""
         if visit.path == "/blocked":
             return vendors.perimeterx_page(visit)
-        return super().answer(visit) if visit.exit.trusted else vendors.perimeterx_redirect(visit)
+        return super().answer(visit) if self.trusts(visit.exit) else vendors.perimeterx_redirect(visit)
+
+
+class WallShop(_TrustShop):
+    """Wants exits that it does not trust to sign in: status 200, and no mark of any vendor."""
+
+    def answer(self, visit: Visit) -> Answer:
+        """The shop's own page, without what it sells."""
+        if self.trusts(visit.exit):
+            return super().answer(visit)
+        text = "<h1>Welcome back</h1><p>Sign in to see our products and prices.</p>"
+        form = (
+            '<form method="post" action="/private/session"><input name="mail"><button>Sign in</button></form>'
+        )
+        return Answer("wall", self.layout("Sign in", text + form), detail="sign-in")
 
 
 class FlakyShop(Shop):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 COUNTRIES = ("us", "de", "fr", "gb")
 DATACENTRE_COUNTRIES = (
@@ -19,7 +20,7 @@ DATACENTRE_COUNTRIES = (
 )  # where servers are cheap; never de, the country that geo wants
 LOW_QUALITY = 0.25  # residential exits below this are known to sites as abused
 DEFAULT_MINUTES = 10  # how long a session keeps its exit when the username does not say
-_DYING_SHARE, _CHANGING_SHARE = 0.1, 0.1  # of residential exits; mobile ones only change
+_FATED_SHARE = 0.2  # of a gateway's exits: they die (where the pool says so) or their sessions move
 _FATE_AFTER = (8, 40)  # requests
 _MOST_SESSIONS = 50_000  # then those that ended are forgotten, so that a soak test does not fill the memory
 
@@ -36,21 +37,45 @@ class Exit:
     lives: int | None = None
     stays: int | None = None
     served: int = 0
+    pool: str = "direct"
 
     @property
     def alive(self) -> bool:
         """Whether it still carries requests."""
         return self.lives is None or self.served < self.lives
 
-    @property
-    def pool(self) -> str:
-        """Name of the pool that it belongs to: one pool for each kind."""
-        return self.kind
+    def trusted(self, limit: float = LOW_QUALITY) -> bool:
+        """What a site that buys reputation data thinks of it; ``limit``: the least quality it takes from a home."""
+        return self.kind == "mobile" or (self.kind == "residential" and self.quality >= limit)
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """One pool of a lab: what it costs and which exits it has.
+
+    ``exits``: how many, in all on a datacentre list, in each country behind a gateway. ``block``: second number of their
+    addresses, for a gateway that of its first country. ``dying``: share of them that die early. ``best``: the quality
+    of the best; the others lie between that and ``worst``.
+    """
+
+    name: str
+    kind: str
+    usd_per_gb: float
+    exits: int
+    block: int
+    worst: float = 0.0
+    best: float = 1.0
+    dying: float = 0.0
+    countries: tuple[str, ...] = COUNTRIES
 
     @property
-    def trusted(self) -> bool:
-        """What a site that buys reputation data thinks of it."""
-        return self.kind == "mobile" or (self.kind == "residential" and self.quality >= LOW_QUALITY)
+    def gateway(self) -> bool:
+        """Whether it is one address that can be asked for sessions and countries, not a list."""
+        return self.kind != "datacentre"
+
+    def make(self, seed: int) -> list[Exit]:
+        """Its exits; the same for the same seed."""
+        return _gateway_exits(self, seed) if self.gateway else _listed_exits(self, seed)
 
 
 def direct_exit() -> Exit:
@@ -58,35 +83,51 @@ def direct_exit() -> Exit:
     return Exit("direct", "127.0.0.1", "direct", "us", 0.1)
 
 
-def datacentre_exits(seed: int, count: int) -> list[Exit]:
-    """The exits of the datacentre list, addresses 127.0.7.1 and on."""
-    rng = Random(f"{seed}:exits:datacentre")
+def datacentre(count: int, usd_per_gb: float, countries: tuple[str, ...] = DATACENTRE_COUNTRIES) -> PoolSpec:
+    """A list of ``count`` fixed proxies, addresses 127.0.7.1 and on."""
+    return PoolSpec("datacentre", "datacentre", usd_per_gb, count, 0, best=0.4, countries=countries)
+
+
+def residential(per_country: int, usd_per_gb: float, **other: Any) -> PoolSpec:
+    """A gateway to homes: of any quality, and some of them leave."""
+    given = {"name": "residential", "block": 20, "dying": 0.1, **other}
+    return PoolSpec(kind="residential", usd_per_gb=usd_per_gb, exits=per_country, **given)
+
+
+def mobile(per_country: int, usd_per_gb: float) -> PoolSpec:
+    """A gateway to phones: few, trusted, lasting."""
+    return PoolSpec("mobile", "mobile", usd_per_gb, per_country, 60, worst=0.8)
+
+
+def _listed_exits(spec: PoolSpec, seed: int) -> list[Exit]:
+    rng = Random(f"{seed}:exits:{spec.name}")
     return [
         Exit(
-            f"datacentre-{n}",
-            f"127.0.7.{n}",
-            "datacentre",
-            DATACENTRE_COUNTRIES[(n - 1) % len(DATACENTRE_COUNTRIES)],
-            round(rng.uniform(0.0, 0.4), 3),
+            f"{spec.name}-{n}",
+            f"127.{spec.block}.7.{n}",
+            spec.kind,
+            spec.countries[(n - 1) % len(spec.countries)],
+            round(rng.uniform(spec.worst, spec.best), 3),
+            pool=spec.name,
         )
-        for n in range(1, count + 1)
+        for n in range(1, spec.exits + 1)
     ]
 
 
-def gateway_exits(kind: str, seed: int, per_country: int) -> list[Exit]:
-    """The exits behind the residential or the mobile gateway, ``per_country`` in each country."""
-    rng = Random(f"{seed}:exits:{kind}")
-    first = 20 if kind == "residential" else 60
+def _gateway_exits(spec: PoolSpec, seed: int) -> list[Exit]:
+    rng = Random(f"{seed}:exits:{spec.name}")
     exits = []
-    for place, country in enumerate(COUNTRIES):
-        for n in range(per_country):
-            quality = round(rng.random() if kind == "residential" else rng.uniform(0.8, 1.0), 3)
-            address = f"127.{first + place}.{n // 250}.{n % 250 + 1}"
-            exit_ = Exit(f"{kind}-{country}-{n + 1}", address, kind, country, quality)
+    for place, country in enumerate(spec.countries):
+        for n in range(spec.exits):
+            quality = round(rng.uniform(spec.worst, spec.best), 3)
+            address = f"127.{spec.block + place}.{n // 250}.{n % 250 + 1}"
+            exit_ = Exit(
+                f"{spec.name}-{country}-{n + 1}", address, spec.kind, country, quality, pool=spec.name
+            )
             fate, after = rng.random(), rng.randint(*_FATE_AFTER)
-            if kind == "residential" and fate < _DYING_SHARE:
+            if fate < spec.dying:
                 exit_.lives = after
-            elif fate < _DYING_SHARE + _CHANGING_SHARE:
+            elif fate < _FATED_SHARE:
                 exit_.stays = after
             exits.append(exit_)
     return exits

@@ -33,7 +33,7 @@ def write_credentials(folder: Path, passwords: Mapping[str, str], datacentre: li
     password = quote(passwords["datacentre"], safe="")
     lines = [f"http://{CUSTOMER}:{password}@{host}:{port}\n" for host, port in datacentre]
     _private(folder / LIST_FILE, "".join(lines))
-    for name in ("residential", "mobile"):
+    for name in passwords.keys() - {"datacentre"}:
         _private(folder / f"{name}.password", passwords[name] + "\n")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from scraper.lab.exits import COUNTRIES
 
 HIGHEST_PORT = 65_535
+STANDARD = "standard"
 
 
 class LabError(Exception):
@@ -28,6 +29,12 @@ class LabOptions:
     """Options of one lab. Raises LabError, naming the option, for a value out of its range."""
 
     seed: int = _option(1, "decides catalogues, exits and faults", low=-(2**63))
+    world: str = _option(
+        "standard", "the sites, their rules, prices and pools: standard, or the number of a drawn world"
+    )
+    change_after: int = _option(
+        0, "requests after which half of a drawn world's sites change their rules (0: never)"
+    )
     pages: int = _option(4, "listing pages of each site, 10 products each", low=1, high=1000)
     http_port: int = _port("sites, plain")
     https_port: int = _port("sites, TLS")
@@ -46,6 +53,14 @@ class LabOptions:
     rate: float = _option(3.0, "slow: requests a second that one exit may keep up", low=0.1)
     burst: int = _option(6, "slow: requests that one exit may make at once", low=1)
     geo_country: str = _option("de", "geo: the one country that it serves")
+    trust: float = _option(
+        0.25, "poison, redirect: quality that a residential exit needs to be trusted", high=1
+    )
+    poison_share: float = _option(
+        1.0, "poison: share of an untrusted exit's products that lack the price", high=1
+    )
+    page_kb: float = _option(0.0, "about how large a page is made, uncompressed (0: as it is)", high=1000)
+    block_kb: float = _option(0.0, "the same for pages of refusal", high=1000)
     fault_share: float = _option(0.15, "flaky: share of requests that go wrong", high=1)
     stall_seconds: float = _option(30.0, "flaky: how long a stall lasts; a client should give up earlier")
 
@@ -59,6 +74,12 @@ class LabOptions:
                 raise LabError(f"{flag(option.name)} {value}: must be {limits}")
         if self.geo_country not in COUNTRIES:
             raise LabError(f"--geo-country {self.geo_country}: must be one of {', '.join(COUNTRIES)}")
+        if self.world != STANDARD and not (self.world.isascii() and self.world.isdigit()):
+            raise LabError(f"--world {self.world}: must be {STANDARD} or a whole number, such as 1")
+        if self.change_after and self.world == STANDARD:
+            raise LabError(
+                f"--change-after {self.change_after}: the {STANDARD} world keeps its rules; add --world 1"
+            )
         last = self.datacentre_port + self.datacentre_exits - 1
         if self.datacentre_port and last > HIGHEST_PORT:
             raise LabError(

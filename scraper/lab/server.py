@@ -15,19 +15,15 @@ from aiohttp import web
 from scraper.lab import folder as files
 from scraper.lab.certificates import server_context
 from scraper.lab.credentials import CUSTOMER
-from scraper.lab.exits import ExitChooser, datacentre_exits, gateway_exits
+from scraper.lab.exits import ExitChooser
 from scraper.lab.gateways import Pool, Proxy
 from scraper.lab.options import LabError, LabOptions
 from scraper.lab.registry import Registry, lends_addresses
-from scraper.lab.sites import SITES, Sites
+from scraper.lab.sites import ECHO_HOST, Sites
 from scraper.lab.truth import Control
+from scraper.lab.worlds import world
 
 LOOPBACK = "127.0.0.1"
-USD_PER_GB = {
-    "datacentre": 0.6,
-    "residential": 3.0,
-    "mobile": 8.0,
-}  # the order of prices in the market of 2026
 
 
 class Lab:
@@ -37,7 +33,8 @@ class Lab:
     """
 
     def __init__(self, folder: Path, options: LabOptions | None = None, *, lends: bool | None = None) -> None:
-        self.folder, self.options = folder, options or LabOptions()
+        self.folder, self.world = folder, world(options or LabOptions())
+        self.options = self.world.options
         self.info: dict[str, Any] = {}
         started = time.monotonic()
         self._registry = Registry(lends_addresses() if lends is None else lends)
@@ -45,16 +42,24 @@ class Lab:
         def clock() -> float:
             return time.monotonic() - started
 
-        self._sites = Sites(self.options, self._registry.find, self._registry.spend, clock)
-        self._passwords = {name: secrets.token_urlsafe(12) for name in USD_PER_GB}
+        self._sites = Sites(self.world, self._registry.find, self._registry.spend, clock)
+        self._passwords = {spec.name: secrets.token_urlsafe(12) for spec in self.world.pools}
+        self._exits = {spec.name: spec.make(self.options.seed) for spec in self.world.pools}
         self._pools = {
-            name: Pool(
-                name, usd, self._passwords[name], self.options.threads, self._registry, self._is_ours, clock
+            spec.name: Pool(
+                spec.name,
+                spec.usd_per_gb,
+                self._passwords[spec.name],
+                self.options.threads,
+                self._registry,
+                self._is_ours,
+                clock,
             )
-            for name, usd in USD_PER_GB.items()
+            for spec in self.world.pools
         }
-        self._proxies = self._make_proxies()
-        self.control = Control(self._sites, self._pools, self._proxies)
+        self._proxies = {spec.name: self._listeners(spec.name, spec.gateway) for spec in self.world.pools}
+        exits = [(spec, self._exits[spec.name]) for spec in self.world.pools]
+        self.control = Control(self._sites, exits, self._pools, self._proxies)
         self._runners: list[web.ServerRunner] = []
         self._ports: dict[str, int] = {}
 
@@ -84,26 +89,22 @@ class Lab:
             await runner.cleanup()
 
     def _is_ours(self, host: str, port: int) -> bool:
-        return host in self._sites.shops and port in (self._ports["http"], self._ports["https"])
+        return (host in self._sites.shops or host == ECHO_HOST) and port in (
+            self._ports["http"],
+            self._ports["https"],
+        )
 
-    def _make_proxies(self) -> dict[str, list[Proxy]]:
-        options = self.options
-        proxies = {
-            "datacentre": [
-                Proxy(self._pools["datacentre"], exit_=exit_)
-                for exit_ in datacentre_exits(options.seed, options.datacentre_exits)
-            ]
-        }
-        for kind, count in (("residential", options.residential_exits), ("mobile", options.mobile_exits)):
-            exits = gateway_exits(kind, options.seed, count)
-            chooser = ExitChooser(exits, f"{options.seed}:{kind}", options.idle_seconds)
-            proxies[kind] = [Proxy(self._pools[kind], chooser=chooser)]
-        return proxies
+    def _listeners(self, name: str, gateway: bool) -> list[Proxy]:
+        pool, exits = self._pools[name], self._exits[name]
+        if not gateway:
+            return [Proxy(pool, exit_=exit_) for exit_ in exits]
+        chooser = ExitChooser(exits, f"{self.options.seed}:{name}", self.options.idle_seconds)
+        return [Proxy(pool, chooser=chooser)]
 
     async def _start(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            context = server_context(list(self._sites.shops), self.folder / files.CA_FILE)
+            context = server_context([*self._sites.shops, ECHO_HOST], self.folder / files.CA_FILE)
         except OSError as error:
             raise LabError(
                 f"--dir {self.folder}: {error.strerror or error}; choose a folder that can be written"
@@ -112,13 +113,12 @@ class Lab:
         self._ports["http"] = await self._site("http_port", self._sites.handle)
         self._ports["https"] = await self._site("https_port", self._sites.handle, context)
         self._ports["control"] = await self._site("control_port", self.control.handle)
-        for kind in ("residential", "mobile"):
-            await self._open(self._proxies[kind][0], LOOPBACK, f"{kind}_port", 0)
-        for place, proxy in enumerate(self._proxies["datacentre"]):
-            host = f"127.0.7.{place + 1}" if self._registry.lends else LOOPBACK
-            await self._open(proxy, host, "datacentre_port", place if options.datacentre_port else 0)
-        for spec, shop in zip(SITES, self._sites.shops.values(), strict=True):
-            shop.origin = f"{spec.scheme}://{shop.host}:{self._ports[spec.scheme]}"
+        for spec in self.world.pools:
+            for place, proxy in enumerate(self._proxies[spec.name]):
+                own = self._registry.lends and not spec.gateway
+                host = self._exits[spec.name][place].address if own else LOOPBACK
+                await self._open(proxy, host, f"{spec.name}_port", place if options.datacentre_port else 0)
+        self._sites.locate(self._ports)
         self._write_files()
 
     async def _site(self, option: str, handler: Any, context: ssl.SSLContext | None = None) -> int:
@@ -134,7 +134,8 @@ class Lab:
         return int(runner.addresses[0][1])
 
     async def _open(self, proxy: Proxy, host: str, option: str, step: int) -> None:
-        port = getattr(self.options, option) + step
+        # a second provider has no option of its own
+        port = getattr(self.options, option, 0) + step
         try:
             await proxy.open(host, port)
         except OSError as error:
@@ -142,15 +143,18 @@ class Lab:
 
     def _write_files(self) -> None:
         gateways = {
-            name: f"http://{LOOPBACK}:{self._proxies[name][0].port}" for name in ("residential", "mobile")
+            spec.name: f"http://{LOOPBACK}:{self._proxies[spec.name][0].port}"
+            for spec in self.world.pools
+            if spec.gateway
         }
+        prices = {spec.name: spec.usd_per_gb for spec in self.world.pools}
         listed = [(proxy.host, proxy.port) for proxy in self._proxies["datacentre"]]
         files.write_credentials(self.folder, self._passwords, listed)
-        files.write_proxies(self.folder, gateways, USD_PER_GB)
-        self.info = self._make_info(gateways)
+        files.write_proxies(self.folder, gateways, prices)
+        self.info = self._make_info(gateways, prices)
         files.write_info(self.folder, self.info)
 
-    def _make_info(self, gateways: dict[str, str]) -> dict[str, Any]:
+    def _make_info(self, gateways: dict[str, str], prices: dict[str, float]) -> dict[str, Any]:
         folder = self.folder.resolve()
         control = f"http://{LOOPBACK}:{self._ports['control']}"
         pools: dict[str, dict[str, Any]] = {
@@ -165,20 +169,21 @@ class Lab:
                 "password_file": password,
             }
         for name, pool in pools.items():
-            pool["usd_per_gb"] = USD_PER_GB[name]
+            pool["usd_per_gb"] = prices[name]
         return {
             "dir": str(folder),
             "seed": self.options.seed,
+            "world": self.options.world,
             "pages": self.options.pages,
             "lends_addresses": self._registry.lends,
             "sites": {
                 spec.label: {
-                    "host": shop.host,
-                    "start_url": f"{shop.origin}/",
-                    "about": spec.about,
+                    "host": host,
+                    "start_url": f"{self._sites.shops[host].origin}/",
+                    "about": spec.rules.about,
                     "needs_browser": spec.needs_browser,
                 }
-                for spec, shop in zip(SITES, self._sites.shops.values(), strict=True)
+                for host, spec in self._sites.specs.items()
             },
             "ports": {
                 **self._ports,
@@ -186,6 +191,7 @@ class Lab:
                 "datacentre": [proxy.port for proxy in self._proxies["datacentre"]],
             },
             "pools": pools,
+            "check_url": f"http://{ECHO_HOST}:{self._ports['http']}/ip",
             "truth_url": f"{control}/truth",
             "served_url": f"{control}/served",
             "control_url": f"{control}/control",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from html import escape
 
 from scraper.lab.answers import Answer, Visit
 from scraper.lab.catalogue import PER_PAGE, Product, catalogue
+from scraper.lab.exits import Exit
 from scraper.lab.options import LabOptions
 
 _STYLE = (
@@ -26,6 +28,8 @@ class Shop:
 
     encodings: tuple[str, ...] = ()
     sitemap_products = True
+    entry = False  # whether product pages want what a listing page has set
+    quota = math.inf  # requests that one exit may make before it is banned
 
     def __init__(self, label: str, options: LabOptions) -> None:
         self.label = label
@@ -35,6 +39,10 @@ class Shop:
         self.by_path = {product.path: product for product in self.products}
         self._places = {product.sku: place for place, product in enumerate(self.products)}
         self.origin = ""
+
+    def serves(self, exit_: Exit) -> bool:
+        """Whether every page can be had through ``exit_``, by who it is; how fast is another matter."""
+        return True
 
     def answer(self, visit: Visit) -> Answer:
         """The page that belongs to the visit's path, whoever asks."""

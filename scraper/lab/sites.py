@@ -12,12 +12,12 @@ from functools import lru_cache
 import brotli
 from aiohttp import web
 
-from scraper.lab import defences
 from scraper.lab.answers import Answer, Visit
 from scraper.lab.exits import Exit
-from scraper.lab.options import LabOptions
+from scraper.lab.filler import weighed
 from scraper.lab.shops import Shop
 from scraper.lab.wire import reset
+from scraper.lab.worlds import SiteSpec, World
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -25,42 +25,15 @@ else:
     from backports import zstd
 
 
-@dataclass(frozen=True)
-class SiteSpec:
-    """A site of the lab: its label, the scheme of its start address, its behaviour in one line."""
-
-    label: str
-    scheme: str
-    shop: type[Shop]
-    about: str
-    needs_browser: bool = False
-
-
-SITES = (
-    SiteSpec("open", "http", defences.OpenShop, "no defence; gzip, br, zstd and identity take turns"),
-    SiteSpec(
-        "quota", "http", defences.QuotaShop, "bans an exit for a while after too many requests in a window"
-    ),
-    SiteSpec("slow", "https", defences.SlowShop, "429 with Retry-After for an exit that asks too fast"),
-    SiteSpec(
-        "captcha", "https", defences.CaptchaShop, "captcha with status 200 for direct and datacentre exits"
-    ),
-    SiteSpec("geo", "https", defences.GeoShop, "serves one country only"),
-    SiteSpec(
-        "sticky", "https", defences.StickyShop, "products want the cookie of a listing, from the same exit"
-    ),
-    SiteSpec(
-        "poison", "http", defences.PoisonShop, "products without a price for exits that it does not trust"
-    ),
-    SiteSpec("redirect", "http", defences.RedirectShop, "sends exits that it does not trust to /blocked"),
-    SiteSpec("flaky", "http", defences.FlakyShop, "resets, stalls, and cuts bodies short"),
-    SiteSpec("js", "http", defences.ScriptShop, "listings are filled in by a script", needs_browser=True),
-)
+ECHO_HOST = "ip.localhost"  # says who asks: for checks of proxies
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One line of the record that sites keep: the ``n``-th request, ``t`` seconds after the start."""
+    """One line of the record that sites keep: the ``n``-th request, ``t`` seconds after the start.
+
+    ``size``: bytes of the body as it is sent, compressed; of a fault, as it would have been.
+    """
 
     n: int
     t: float
@@ -72,6 +45,7 @@ class Served:
     status: int
     what: str
     detail: str
+    size: int
 
 
 class Sites:
@@ -79,33 +53,56 @@ class Sites:
 
     def __init__(
         self,
-        options: LabOptions,
+        world: World,
         find_exit: Callable[[tuple[str, int]], Exit],
         spend: Callable[[Exit], None],
         clock: Callable[[], float],
     ) -> None:
-        self.options = options
-        self.shops = {f"{spec.label}.localhost": spec.shop(spec.label, options) for spec in SITES}
+        self.options = world.options
+        self.specs: dict[str, SiteSpec] = {f"{spec.label}.localhost": spec for spec in world.sites}
+        self.shops = {host: spec.rules.open(spec.label, self.options) for host, spec in self.specs.items()}
+        self.later = {
+            host: spec.later.open(spec.label, self.options) for host, spec in self.specs.items() if spec.later
+        }
+        self.changed: set[str] = set()
         self.served: list[Served] = []
         self._find_exit, self._spend, self._clock = find_exit, spend, clock
         self._ordinals = dict.fromkeys(self.shops, 0)
 
+    def locate(self, ports: Mapping[str, int]) -> None:
+        """Tell the sites where they are, once the ports of both schemes are known."""
+        for host, spec in self.specs.items():
+            for shop in filter(None, (self.shops[host], self.later.get(host))):
+                shop.origin = f"{spec.scheme}://{host}:{ports[spec.scheme]}"
+
+    def change(self, host: str) -> None:
+        """Give a site its later rules, for good. Raises KeyError when it has none."""
+        if host not in self.changed:
+            self.shops[host] = self.later[host]
+            self.changed.add(host)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; a host that is no site of the lab gets 421."""
-        shop = self.shops.get((request.host or "").partition(":")[0].lower())
-        transport = request.transport
-        if shop is None or transport is None:
+        host, transport = (request.host or "").partition(":")[0].lower(), request.transport
+        if transport is None or (host not in self.shops and host != ECHO_HOST):
             return web.Response(status=421, text="No such site in the lab\n")
         exit_ = self._find_exit(transport.get_extra_info("peername")[:2])
-        ordinal = self._ordinals[shop.host]
-        self._ordinals[shop.host] += 1
+        if host == ECHO_HOST:
+            return web.json_response({"ip": exit_.address, "country": exit_.country, "pool": exit_.pool})
+        ordinal = self._ordinals[host]
+        self._ordinals[host] += 1
+        if self.specs[host].restless and 0 < self.options.change_after <= ordinal:
+            self.change(host)
+        shop = self.shops[host]
         visit = Visit(request.path, request.query, request.cookies, exit_, self._clock(), ordinal)
         answer = Shop.answer(shop, visit) if visit.path == "/robots.txt" else shop.answer(visit)
-        self._keep(shop, visit, answer, request.path_qs)
+        answer = weighed(answer, shop.options, request.path_qs)
+        body, encoding = encode(answer, request.headers.get("Accept-Encoding", ""), ordinal)
+        self._keep(shop, visit, answer, request.path_qs, len(body))
         self._spend(exit_)
-        return await self._deliver(request, transport, answer, ordinal)
+        return await self._deliver(request, transport, answer, body, encoding)
 
-    def _keep(self, shop: Shop, visit: Visit, answer: Answer, path: str) -> None:
+    def _keep(self, shop: Shop, visit: Visit, answer: Answer, path: str, size: int) -> None:
         exit_ = visit.exit
         self.served.append(
             Served(
@@ -119,13 +116,18 @@ class Sites:
                 answer.status,
                 answer.what,
                 answer.detail,
+                size,
             )
         )
 
     async def _deliver(
-        self, request: web.BaseRequest, transport: asyncio.Transport, answer: Answer, ordinal: int
+        self,
+        request: web.BaseRequest,
+        transport: asyncio.Transport,
+        answer: Answer,
+        body: bytes,
+        encoding: str,
     ) -> web.StreamResponse:
-        body, encoding = encode(answer, request.headers.get("Accept-Encoding", ""), ordinal)
         headers = {
             "Server": "nginx",
             "Content-Type": answer.content_type,
@@ -177,7 +179,7 @@ def encode(answer: Answer, accept: str, ordinal: int) -> tuple[bytes, str]:
     return compress(answer.body, encoding), encoding
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def compress(text: str, encoding: str) -> bytes:
     """``text`` in UTF-8, compressed; remembered, since shops serve the same page again and again."""
     body = text.encode()

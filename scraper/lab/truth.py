@@ -9,15 +9,30 @@ from typing import Any
 
 from aiohttp import web
 
+from scraper.lab.exits import Exit, PoolSpec
 from scraper.lab.gateways import Pool, Proxy
-from scraper.lab.sites import SITES, Served, Sites
+from scraper.lab.needs import needs
+from scraper.lab.shops import Shop
+from scraper.lab.sites import Served, Sites
 
 
 class Control:
-    """Answers on the control port. ``proxies`` are the listeners of each pool."""
+    """Answers on the control port. ``exits`` and ``proxies`` are those of each pool."""
 
-    def __init__(self, sites: Sites, pools: dict[str, Pool], proxies: dict[str, list[Proxy]]) -> None:
-        self._sites, self._pools, self._proxies = sites, pools, proxies
+    def __init__(
+        self,
+        sites: Sites,
+        exits: list[tuple[PoolSpec, list[Exit]]],
+        pools: dict[str, Pool],
+        proxies: dict[str, list[Proxy]],
+    ) -> None:
+        self._sites, self._exits, self._pools, self._proxies = sites, exits, pools, proxies
+        self._needs = {host: self._needed(shop) for host, shop in sites.shops.items()}
+        self._needs_later = {host: self._needed(shop) for host, shop in sites.later.items()}
+
+    def _needed(self, shop: Shop) -> dict[str, Any] | None:
+        found = needs(shop, self._exits)
+        return found.told() if found else None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Route one request; errors are JSON too: {"error": text}."""
@@ -41,33 +56,66 @@ class Control:
             counts[line.site][line.what] += 1
         return {
             "sites": {
-                shop.host: {
+                host: {
                     "start_url": f"{shop.origin}/",
-                    "kind": spec.label,
-                    "about": spec.about,
-                    "needs_browser": spec.needs_browser,
+                    "kind": self._sites.specs[host].label,
+                    "about": self._sites.specs[host].rules.about,
+                    "needs_browser": self._sites.specs[host].needs_browser,
+                    "needs": self._needs[host],
+                    **self._later(host),
                     "products": {product.sku: product.truth() for product in shop.products},
                 }
-                for spec, shop in zip(SITES, self._sites.shops.values(), strict=True)
+                for host, shop in self._sites.shops.items()
             },
             "pools": {name: _books(pool) for name, pool in self._pools.items()},
             "served": {host: dict(count) for host, count in counts.items()},
         }
 
+    def _later(self, host: str) -> dict[str, Any]:
+        """What a site that has second rules tells of them."""
+        spec = self._sites.specs[host]
+        if spec.later is None:
+            return {}
+        return {
+            "about_later": spec.later.about,
+            "needs_later": self._needs_later[host],
+            "restless": spec.restless,
+            "changed": host in self._sites.changed,
+        }
+
     async def _control(self, request: web.BaseRequest) -> web.Response:
         try:
             order = json.loads(await request.text())
-            kill, revive = list(order.get("kill", [])), list(order.get("revive", []))
+            kill, revive, change = (list(order.get(name, [])) for name in ("kill", "revive", "change"))
         except (ValueError, AttributeError, TypeError):
-            return _json({"error": 'wanted: {"kill": [pool, ...], "revive": [pool, ...]}'}, 400)
+            wanted = '{"kill": [pool, ...], "revive": [pool, ...], "change": ["half", "all" or label, ...]}'
+            return _json({"error": f"wanted: {wanted}"}, 400)
         unknown = [name for name in kill + revive if name not in self._pools]
         if unknown:
             return _json({"error": f"no such pool: {unknown}; there are {sorted(self._pools)}"}, 400)
+        try:
+            hosts = self._to_change(change)
+        except KeyError as error:
+            known = [spec.label for spec in self._sites.specs.values() if spec.later]
+            return _json({"error": f"no second rules for {error}; there are some for {known}"}, 400)
+        for host in hosts:
+            self._sites.change(host)
         for name in kill:
             self._kill(name)
         for name in revive:
             await self._revive(name)
-        return _json({"dead": sorted(name for name, pool in self._pools.items() if pool.dead)})
+        dead = sorted(name for name, pool in self._pools.items() if pool.dead)
+        told = {"changed": sorted(self._sites.changed)} if self._sites.later else {}
+        return _json({"dead": dead, **told})
+
+    def _to_change(self, named: list[str]) -> set[str]:
+        """The hosts of sites named by label, "half" (the restless ones) or "all". Raises KeyError."""
+        specs = {host: spec for host, spec in self._sites.specs.items() if spec.later}
+        by_name = {spec.label: {host} for host, spec in specs.items()}
+        if specs:
+            by_name["half"] = {host for host, spec in specs.items() if spec.restless}
+            by_name["all"] = set(specs)
+        return {host for name in named for host in by_name[name]}
 
     def _kill(self, name: str) -> None:
         """List proxies stop listening, gateways answer 502; what runs through the pool is cut."""

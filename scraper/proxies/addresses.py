@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -23,6 +24,7 @@ def is_private_address(text: str) -> bool:
     return not address.is_global or address.is_multicast or (address.version == 4 and address in _CGNAT)
 
 
+@lru_cache(maxsize=4096)  # asked for every request, and a crawl has few hosts
 def is_private_host(host: str) -> bool:
     """Whether a URL's host names such an address by itself: ``localhost``, 127.0.0.1, 127.1, 0x7f000001, [::1]."""
     name = host.strip("[]").rstrip(".").lower()

@@ -1,4 +1,4 @@
-"""ADAPTER. Assigns an identity to every request, learns from every verdict, and counts the money.
+"""ADAPTER. Assigns an identity to every request, tells the broker what became of it, and acts on what that changes.
 
 It stands before the cookies (700), so that a jar belongs to an identity, and behind the redirects (600), so that a
 redirect comes back here and keeps its identity while that is alive.
@@ -11,29 +11,30 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from scrapy import Request
-from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
-from scrapy.http.cookies import CookieJar
+from scrapy import Request, signals
+from scrapy.http import Headers
 from scrapy.http.request import NO_CALLBACK
-from tldextract import TLDExtract
 
 from scraper import names
-from scraper.errors import GatewayError, TargetRefused
-from scraper.options import read
-from scraper.proxies import sources
+from scraper.errors import BudgetSpent, GatewayError, TargetRefused
+from scraper.proxies import sources, state, stock
 from scraper.proxies.addresses import is_private_host
-from scraper.proxies.binding import Binding
+from scraper.proxies.beliefs import Beliefs
+from scraper.proxies.broker import Ask, Broker, Wait
 from scraper.proxies.connections import Connections
-from scraper.proxies.gateway import ACCOUNT, CONFIG, FORBIDDEN
-from scraper.proxies.ladder import Ladder
-from scraper.proxies.ledger import cost_usd, entries
-from scraper.proxies.profiles import PLAIN_HEADERS, headers_of
-from scraper.proxies.roster import Identity, Limits, Roster
-from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, Verdict
+from scraper.proxies.cookies import IdentityCookiesMiddleware
+from scraper.proxies.ledger import RUN_SPENT, Ledger
+from scraper.proxies.options import Options
+from scraper.proxies.pace import Pace
+from scraper.proxies.profiles import PLAIN_HEADERS, Profile, headers_of
+from scraper.proxies.roster import Identity, Roster
+from scraper.proxies.stamina import Stamina
+from scraper.proxies.upkeep import Upkeep
+from scraper.verdicts import GOOD, Verdict
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -41,133 +42,113 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SWEEP_EVERY = 500  # leases between two looks for identities that nobody came back to
-# Faults of a try that came from beyond the pool, which therefore works: a gateway that speaks about the target or
-# the session, and answers that broke off.
-_ANSWERS = frozenset({FORBIDDEN, "body_cut", "body_undecodable", "too_large", "certificate_refused"})
-# Faults that may be the pool's or the site's: held against a pool only while nothing has come through it yet.
-_SILENCE = frozenset({"timeout", "connection_lost", "download_failed"})
+PARKED_S = (
+    2.0  # seconds that a request of Scrapy's own (robots.txt), which cannot be put off, may wait in its slot
+)
 _PROFILE_HEADERS = (
-    "User-Agent",
-    "Sec-CH-UA",
-    "Sec-CH-UA-Mobile",
-    "Sec-CH-UA-Platform",
-    "Accept",
-    "Accept-Language",
+    b"User-Agent",
+    b"Sec-Ch-Ua",
+    b"Sec-Ch-Ua-Mobile",
+    b"Sec-Ch-Ua-Platform",
+    b"Accept",
+    b"Accept-Language",
 )
 _SPIDERS_CHOICE = ("Accept", "Accept-Language")  # kept where the spider set them: an API wants its own
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    proxies_file: str
-    limits: Limits
-    patience: int
-    dead_after: int
-    allow_private: bool
-    budget_usd: float
-    user_agent: str
-
-
 class IdentityMiddleware:
-    """Request meta may ask for ``proxy_country`` and ``proxy_pool``; the spider for ``proxy_countries``."""
+    """Request meta may ask for ``proxy_country``, ``proxy_pool``, ``proxy_sticky`` and ``proxy_fresh``; the spider for
+    ``proxy_countries``."""
 
     def __init__(self, crawler: Crawler, options: Options, connections: Connections) -> None:
         self.crawler = crawler
         self.options = options
         self.connections = connections
-        self.pools = {pool.name: pool for pool in sources.load(options.proxies_file)}
-        countries = [str(code).lower() for code in getattr(crawler.spider, "proxy_countries", None) or ()]
-        self.ladder = Ladder(list(self.pools.values()), options.patience, countries)
-        self.roster = Roster(options.limits, random.Random())
-        self.binding = Binding()
+        self.broker = self._new_broker()
+        self.upkeep = Upkeep(crawler, self.broker, options)
+        self.stock = stock.reason(crawler.settings, self.broker.pools)
         self.on_retired: list[Callable[[str], None]] = []  # the handlers', one for each scheme
-        self._leases = 0
-        self._unanswered = 0
-        self._answered: set[str] = set()  # pools through which something came back in this run
-        self._spent_usd = 0.0
         self._closing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._frugal = False
         self._count("proxies/bytes", 0)  # nothing was counted is not the same as nothing counts
         self._count("proxies/usd", 0.0)
-        crawler.signals.connect(self.verdict_given, signal=names.VERDICT_GIVEN)
+        for receiver, signal in (
+            (self.verdict_given, names.VERDICT_GIVEN),
+            (self.spider_opened, signals.spider_opened),
+            (self.spider_closed, signals.spider_closed),
+        ):
+            crawler.signals.connect(receiver, signal=signal)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        settings = crawler.settings
-        limits = Limits(
-            in_flight=read(settings, "PROXY_IDENTITY_IN_FLIGHT", int, at_least=1),
-            uses=read(settings, "PROXY_IDENTITY_MAX_USES", int, at_least=1),
-            age_s=read(settings, "PROXY_IDENTITY_MAX_AGE_S", float, at_least=1),
-            idle_s=read(settings, "PROXY_IDENTITY_MAX_IDLE_S", float, at_least=1),
+        named = getattr(crawler.spider, "proxy_countries", None) or ()
+        options = Options.read(crawler.settings, tuple(str(code).lower() for code in named))
+        return cls(crawler, options, Connections.read(crawler.settings))
+
+    def _new_broker(self) -> Broker:
+        options, chance, now_s = self.options, random.Random(), time.monotonic()
+        beliefs = Beliefs(options.memory, options.half_life_s)
+        if options.state_file is not None:
+            state.open_file(options.state_file)
+            beliefs.load(state.load(options.state_file, time.time(), options.half_life_s), now_s)
+        return Broker(
+            pools=sources.load(options.proxies_file),
+            terms=options.terms,
+            patience=options.patience,
+            roster=Roster(options.limits, Stamina(options.max_uses), chance, options.list_order),
+            beliefs=beliefs,
+            ledger=Ledger(options.budget),
+            pace=Pace(options.polite_s, options.pace_max_s),
+            chance=chance,
         )
-        options = Options(
-            proxies_file=read(settings, "PROXIES_FILE", str),
-            limits=limits,
-            patience=read(settings, "PROXY_LADDER_BLOCKS", int, at_least=1),
-            dead_after=read(settings, "PROXY_DEAD_AFTER", int, at_least=1),
-            allow_private=read(settings, "ALLOW_PRIVATE_ADDRESSES", bool),
-            budget_usd=read(settings, "PROXY_BUDGET_USD", float, at_least=0),
-            user_agent=read(settings, "USER_AGENT", str),
-        )
-        return cls(crawler, options, Connections.read(settings))
+
+    @property
+    def roster(self) -> Roster:
+        """For the handler, which asks whom a request goes out as."""
+        return self.broker.roster
+
+    def spider_opened(self) -> None:
+        self.upkeep.start()
+
+    async def spider_closed(self) -> None:
+        await self.upkeep.stop()
+        self._closed = True
 
     # --- before the download ------------------------------------------------------------------------------------------
 
     async def process_request(self, request: Request) -> Request | None:
         site = self._checked_site(request)
-        try:
-            identity = self._lease(request, site, time.monotonic())
-        except GatewayError:
-            if (later := self._when_pools_rested(request)) is None:
-                raise
-            return later
+        found = self._lease(request, site)
+        if isinstance(found, Wait) and request.callback is NO_CALLBACK:
+            found = await self._wait_here(request, site, found)
+        if isinstance(found, Wait):
+            return self._later(request, site, found)
         if (
-            _linked(request)
+            _linked(request, site)
             and not request.meta.get(names.WARM_UP)
-            and self.binding.needs_entry(site, identity.id)
+            and self.broker.binding.needs_entry(site, found.arm.pool.name, found.id)
         ):
-            identity = await self._enter(request, site, identity)
-        request.meta[names.IDENTITY] = identity.id
-        request.meta[names.COOKIEJAR] = identity.id
-        request.meta[names.POOL] = identity.arm.pool.name
-        self._dress(request, identity)
-        self._count(f"proxies/requests/{identity.arm.pool.name}")
+            await self._enter(request, found)
+            again = self._lease(request, site)
+            if isinstance(again, Wait):
+                return self._later(request, site, again)
+            found = again
+        request.meta[names.IDENTITY] = found.id
+        request.meta[names.COOKIEJAR] = found.id
+        request.meta[names.POOL] = found.arm.pool.name
+        self._dress(request, found)
+        if self.stock:
+            stock.address(request, found.endpoint)
+        self._count(f"proxies/requests/{found.arm.pool.name}")
         return None
-
-    def _when_pools_rested(self, request: Request) -> Request | None:
-        """The same request for when a pool may be asked again, that it waited is no try; None where no waiting helps."""
-        rested_s = self.ladder.resting_until_s(
-            time.monotonic(), pool=str(request.meta.get(names.ASK_POOL, ""))
-        )
-        if (
-            rested_s is None or request.callback is NO_CALLBACK
-        ):  # what Scrapy asks for itself cannot be put off
-            return None
-        self._count("proxies/waits")
-        return request.replace(meta={**request.meta, names.NOT_BEFORE: rested_s}, dont_filter=True)
-
-    def _dress(self, request: Request, identity: Identity) -> None:
-        """Give the request the headers of its identity's browser, and take those of an earlier identity away."""
-        own = request.meta.setdefault(
-            names.OWN_HEADERS, [name for name in _SPIDERS_CHOICE if name in request.headers]
-        )
-        for name in _PROFILE_HEADERS:
-            if name not in own:
-                request.headers.pop(name, None)
-        wanted = (
-            headers_of(identity.profile, identity.arm.country)
-            if identity.profile is not None
-            else (("User-Agent", self.options.user_agent), *PLAIN_HEADERS)
-        )
-        for name, value in wanted:
-            if name not in own:
-                request.headers[name] = value
 
     def _checked_site(self, request: Request) -> str:
         parts = urlsplit(request.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        host = parts.hostname
+        if parts.scheme not in ("http", "https") or not host:
             raise TargetRefused(request.url, "only http and https are fetched")
-        if not self.options.allow_private and is_private_host(parts.hostname):
+        if not self.options.allow_private and is_private_host(host):
             raise TargetRefused(
                 request.url, "a private address; -s ALLOW_PRIVATE_ADDRESSES=1 where that is meant"
             )
@@ -175,9 +156,62 @@ class IdentityMiddleware:
             raise TargetRefused(
                 request.url, f'meta["proxy"] goes past the pools; ask with meta["{names.ASK_POOL}"]'
             )
-        return parts.hostname
+        return host
 
-    async def _enter(self, request: Request, site: str, identity: Identity) -> Identity:
+    def _lease(self, request: Request, site: str) -> Identity | Wait:
+        """An identity for the request, now counted as under way. Raises GatewayError, BudgetSpent, TargetRefused."""
+        meta, now_s = request.meta, time.monotonic()
+        ask = Ask(
+            site=site,
+            pool=str(meta.get(names.ASK_POOL, "")),
+            country=str(meta.get(names.ASK_COUNTRY, "")).lower(),
+            sticky=str(meta.get(names.ASK_STICKY, "")),
+            fresh=bool(meta.get(names.ASK_FRESH)),
+            keep=str(meta.get(names.IDENTITY, "")),
+            attempt=meta.get(names.ATTEMPT, 1),
+            waited_s=meta.get(names.WAITED, 0.0),
+        )
+        if ask.pool and ask.pool not in (known := [pool.name for pool in self.broker.pools]):
+            raise TargetRefused(request.url, f"it asks for pool {ask.pool!r}; known: {', '.join(known)}")
+        try:
+            found = self.broker.lease(ask, now_s)
+        except (BudgetSpent, GatewayError) as error:
+            meta.pop(names.IDENTITY, None)  # nobody is to blame for what was never sent
+            if isinstance(error, BudgetSpent) and error.rule == RUN_SPENT:
+                self._close_spider(RUN_SPENT, error.said)
+            raise
+        finally:
+            self._clear_retired()
+        if isinstance(found, Identity):
+            meta[names.LEASED] = found.id
+            if found.uses == 1:
+                self._count("proxies/identities")
+        return found
+
+    async def _wait_here(self, request: Request, site: str, wait: Wait) -> Identity | Wait:
+        """For what Scrapy asks for itself. Raises GatewayError where it takes longer than a slot may be parked."""
+        deadline_s = time.monotonic() + PARKED_S
+        found: Identity | Wait = wait
+        while isinstance(found, Wait):
+            now_s = time.monotonic()
+            if found.until_s > deadline_s:
+                raise GatewayError("any", 0, f"has no exit for this page now ({found.why})", "no_exit")
+            await asyncio.sleep(max(0.0, found.until_s - now_s))
+            found = self._lease(request, site)
+        return found
+
+    def _later(self, request: Request, site: str, wait: Wait) -> Request:
+        """The same request for when it is worth asking again; that it waited is no try."""
+        waits_s = max(0.0, wait.until_s - time.monotonic())
+        meta = {**request.meta, names.NOT_BEFORE: wait.until_s}
+        if wait.why != "pools_rest":
+            meta[names.WAITED] = meta.get(names.WAITED, 0.0) + waits_s
+        if wait.why == "exits_rest" and not request.meta.get(names.ASK_POOL):
+            self.crawler.signals.send_catch_log(names.SITE_WAIT, host=site, wait_s=waits_s)
+        self._count(f"proxies/waits/{wait.why}")
+        return request.replace(meta=meta, dont_filter=True)
+
+    async def _enter(self, request: Request, identity: Identity) -> None:
         """Let a new identity visit the page that linked to this one, as a person would have."""
         self._release(request)
         meta = {names.IDENTITY: identity.id, names.WARM_UP: True, "dont_obey_robotstxt": True}
@@ -188,118 +222,87 @@ class IdentityMiddleware:
         except Exception as error:  # noqa: BLE001  # whatever it was, its verdict is given and the page itself decides
             logger.debug("entry visit of %s to %s: %s", identity.id, entry.url, error)
         request.meta[names.IDENTITY] = identity.id
-        return self._lease(request, site, time.monotonic())
 
-    def _lease(self, request: Request, site: str, now_s: float) -> Identity:
-        pool, country = (
-            str(request.meta.get(names.ASK_POOL, "")),
-            str(request.meta.get(names.ASK_COUNTRY, "")).lower(),
-        )
-        if pool and pool not in self.pools:
-            raise TargetRefused(request.url, f"it asks for pool {pool!r}; known: {', '.join(self.pools)}")
-        self._sweep(now_s)
-        keep, any_arm = str(request.meta.get(names.IDENTITY, "")), not (pool or country)
-        skip: list[str] = []
-        for last_resort in (False, True):
-            while arm := self.ladder.arm(site, now_s, pool=pool, country=country, skip=skip):
-                identity, aged = self.roster.lease(
-                    site, arm, now_s, keep, any_arm=any_arm, last_resort=last_resort
-                )
-                for old in aged:
-                    self._retired(old)
-                if identity is not None:
-                    request.meta[names.LEASED] = identity.id
-                    if identity.uses == 1:
-                        self._count("proxies/identities")
-                    return identity
-                if self.roster.all_blocked(site, arm):
-                    self.ladder.exhausted(site, arm.pool)
-                skip.append(arm.pool.name)
-            skip = []
-        raise GatewayError(pool or "any", 0, "has no exit for this page now", "no_exit")
+    def _dress(self, request: Request, identity: Identity) -> None:
+        """Give the request the headers of its identity's browser, and take those of an earlier identity away."""
+        headers = request.headers
+        own = request.meta.get(names.OWN_HEADERS)
+        if own is None:
+            own = request.meta[names.OWN_HEADERS] = [name for name in _SPIDERS_CHOICE if name in headers]
+        wanted = _prepared(identity.profile, identity.arm.country, self.options.user_agent)
+        if own:
+            kept = {name.encode() for name in own}
+            wanted = {name: values for name, values in wanted.items() if name not in kept}
+        for name in _PROFILE_HEADERS:
+            if name not in wanted and name.decode() not in own:
+                headers.pop(name, None)
+        dict.update(headers, {name: list(values) for name, values in wanted.items()})
 
-    def _sweep(self, now_s: float) -> None:
-        self._leases += 1
-        if self._leases % SWEEP_EVERY == 0:
-            for old in self.roster.sweep(now_s):
-                self._retired(old)
-
-    # --- after it -----------------------------------------------------------------------------------------------------------
+    # --- after it -----------------------------------------------------------------------------------------------------
 
     def process_response(self, request: Request, response: Response) -> Response:
+        if self.stock and (identity := self.roster.get(str(request.meta.get(names.LEASED, "")))):
+            n_bytes = stock.estimate(request, response)
+            request.meta[names.WIRE_BYTES] = n_bytes
+            self.spent(identity, identity.site, n_bytes)
+            if refused := stock.refused(response, identity):
+                request.meta[names.REFUSED] = refused
         self._release(request)
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
+        if self.stock and (identity := self.roster.get(str(request.meta.get(names.LEASED, "")))):
+            meant = stock.meant(exception, identity)
+            exception.__cause__ = meant or exception.__cause__  # bans judges by it
         self._release(request)
 
     def _release(self, request: Request) -> None:
+        if self.stock:
+            stock.forget(request)
         leased = request.meta.pop(names.LEASED, None)
         if leased is not None:
-            self.roster.release(leased, time.monotonic())
+            self.broker.release(leased, time.monotonic())
+            self._clear_retired()
 
     def spent(self, identity: Identity, site: str, n_bytes: int) -> None:
         """The handler counted bytes of ``identity`` for ``site`` at the socket."""
-        for key, value in entries(identity.arm.pool, site, n_bytes).items():
-            self._count(key, value)
-        self._spent_usd += cost_usd(identity.arm.pool, n_bytes)
-        if 0 < self.options.budget_usd <= self._spent_usd:
-            self._close_spider(
-                "budget", f"${self._spent_usd:.4f} of PROXY_BUDGET_USD = {self.options.budget_usd} are spent"
-            )
+        ledger = self.broker.ledger
+        ledger.spent(site, identity.arm.pool, identity.arm.country, n_bytes)
+        standing = ledger.standing(site)
+        if standing == RUN_SPENT:
+            self._close_spider(RUN_SPENT, ledger.said(site))
+        elif standing and not self._frugal:
+            self._frugal = True
+            logger.warning("a budget is nearly spent or spent for %s: %s", site, ledger.said(site))
+        if self._closed:
+            self.upkeep.publish()
 
     def verdict_given(self, request: Request, response: Response | None, verdict: Verdict) -> None:
-        """Bans judged a download: retire the identity, move the site along its ladder, watch for dead pools."""
+        """Bans judged a download."""
         identity = self.roster.get(str(request.meta.get(names.IDENTITY, "")))
-        now_s = time.monotonic()
-        if identity is not None:
-            if verdict.outcome not in (GOOD, GONE):
-                self._count(
-                    "proxies/usd_wasted", cost_usd(identity.arm.pool, request.meta.get(names.WIRE_BYTES, 0))
-                )
-            if verdict.outcome == GOOD:
-                self._count(f"proxies/good/{identity.arm.pool.name}")
-            site = urlsplit(request.url).hostname or ""
-            if verdict.kind == FORBIDDEN:
-                self.ladder.forbid(site, identity.arm.pool)
-            suspicion = self.binding.is_suspicion(site, identity.id, verdict, linked=_linked(request))
-            if not suspicion and not request.meta.get(
-                names.WARM_UP
-            ):  # a door that opens says nothing about the rooms
-                self.ladder.report(site, identity.arm, verdict)
-            if verdict.outcome in (BLOCKED, FAULT):
-                unanswered_s = self.options.limits.fault_cool_s if response is None else 0.0
-                blocked = verdict.outcome == BLOCKED
-                cool_s = self.options.limits.cool_s if blocked else unanswered_s
-                self._retire(identity, verdict.rule, now_s, cool_s, blocked=blocked)
-        self._watch_pools(identity, response, verdict, now_s)
-
-    def _watch_pools(
-        self, identity: Identity | None, response: Response | None, verdict: Verdict, now_s: float
-    ) -> None:
-        """Tell a pool that fails from a site that does: only the first is held against the pool."""
-        if identity is None or identity.endpoint is None:
-            return  # nothing was sent, or on our own line: then it is the site that is dead
-        pool = identity.arm.pool
-        if response is not None or verdict.kind in _ANSWERS:
-            self._unanswered = 0
-            self._answered.add(pool.name)
-            self.ladder.answered(pool)
+        if identity is None:
             return
-        if not verdict.rule.startswith("gateway_") and (
-            verdict.rule not in _SILENCE or pool.name in self._answered
-        ):
-            return
-        self._unanswered += 1
-        if self.ladder.failed(pool, now_s, final=verdict.kind in (CONFIG, ACCOUNT)):
-            self._count(f"proxies/circuit_opened/{pool.name}")
+        if verdict.outcome == GOOD:
+            self._count(f"proxies/good/{identity.arm.pool.name}")
+        heard = self.broker.heard(
+            identity,
+            verdict,
+            time.monotonic(),
+            n_bytes=request.meta.get(names.WIRE_BYTES, 0),
+            answered=response is not None,
+            linked=_linked(request, identity.site),
+            warm_up=bool(request.meta.get(names.WARM_UP)),
+        )
+        self._clear_retired()
+        if heard.delay_s is not None:
+            self.crawler.signals.send_catch_log(names.SITE_PACE, host=identity.site, delay_s=heard.delay_s)
+        if heard.opened:
+            self._count(f"proxies/circuit_opened/{heard.opened}")
             logger.warning(
-                "pool %s is left alone for a while: %s (%s)", pool.name, verdict.evidence, verdict.rule
+                "pool %s is left alone for a while: %s (%s)", heard.opened, verdict.evidence, verdict.rule
             )
-        never_any = not self._answered and self.ladder.resting_until_s(now_s) is not None
-        if never_any or self._unanswered >= self.options.dead_after or self.ladder.hopeless():
-            why = f"{self._unanswered} tries in a row had no answer of a pool, the last: {verdict.evidence}"
-            self._close_spider("proxies_dead", why)
+        if heard.dead:
+            self._close_spider("proxies_dead", heard.dead)
 
     def _close_spider(self, reason: str, why: str) -> None:
         if self._closing is None:
@@ -308,46 +311,30 @@ class IdentityMiddleware:
             stop = self.crawler.engine.close_spider_async(reason=reason)
             self._closing = asyncio.get_running_loop().create_task(stop)
 
-    def _retire(self, identity: Identity, reason: str, now_s: float, cool_s: float, *, blocked: bool) -> None:
-        retired = self.roster.retire(identity.id, reason, now_s, cool_s=cool_s, blocked=blocked)
-        if retired is not None:
-            self._retired(retired)
-
-    def _retired(self, identity: Identity) -> None:
-        self._count(f"proxies/retired/{identity.retired}")
-        for close in self.on_retired:
-            close(identity.id)
-        self.binding.forget(identity.site, identity.id)
+    def _clear_retired(self) -> None:
+        """Close the connections and forget the cookies of those that were retired."""
+        retired = self.roster.retired
+        if not retired:
+            return
         jars = self.crawler.get_downloader_middleware(IdentityCookiesMiddleware)
-        if jars is not None:
-            jars.forget(identity.id)
+        for identity in retired:
+            self._count(f"proxies/retired/{identity.retired}")
+            for close in self.on_retired:
+                close(identity.id)
+            self.broker.binding.forget(identity.site, identity.arm.pool.name, identity.id)
+            if jars is not None:
+                jars.forget(identity.id)
+        retired.clear()
 
     def _count(self, key: str, value: float = 1) -> None:
         self.crawler.stats.inc_value(key, value)  # type: ignore[arg-type]  # USD are fractions
 
 
-class IdentityCookiesMiddleware(CookiesMiddleware):
-    """Scrapy's cookies, with jars that end with their identity, and no download of the public suffix list.
-
-    The stock middleware asks publicsuffix.org for that list, from our own address, when it meets its first cookie with a
-    domain; the copy inside tldextract does.
-    """
-
-    _suffixes = TLDExtract(suffix_list_urls=(), include_psl_private_domains=True)
-
-    def forget(self, key: str) -> None:
-        """Drop the jar of a retired identity."""
-        self.jars.pop(key, None)
-
-    def _process_cookies(self, cookies: Any, *, jar: CookieJar, request: Request) -> None:
-        host = (urlsplit(request.url).hostname or "").lower()
-        for cookie in cookies:
-            domain = cookie.domain.removeprefix(".")
-            if domain and not self._suffixes(domain).domain:
-                if domain != host:
-                    continue
-                cookie.domain = host
-            jar.set_cookie_if_ok(cookie, request)
+@lru_cache(maxsize=1024)
+def _prepared(profile: Profile | None, country: str, user_agent: str) -> dict[bytes, list[bytes]]:
+    """Headers as Scrapy keeps them inside; setting them one by one costs more than choosing the proxy."""
+    named = headers_of(profile, country) if profile else (("User-Agent", user_agent), *PLAIN_HEADERS)
+    return dict(dict.items(Headers(named)))
 
 
 def _referer(request: Request) -> str:
@@ -355,6 +342,7 @@ def _referer(request: Request) -> str:
     return (request.headers.get("Referer") or b"").decode("latin-1")
 
 
-def _linked(request: Request) -> bool:
+def _linked(request: Request, site: str) -> bool:
     """Whether it came from a link on a page of the same site."""
-    return urlsplit(_referer(request)).hostname == urlsplit(request.url).hostname
+    referer = _referer(request)
+    return bool(referer) and urlsplit(referer).hostname == site

@@ -1,47 +1,57 @@
 """RULE. The pools of proxies.toml as checked, frozen values, and the endpoint a pool gives for a country and session.
 
-A pool is ``direct`` (our own address), a ``list`` of fixed proxies, or a ``gateway`` whose username carries country
-and session. Secrets arrive here already read (sources.py); they stay out of every repr.
+A pool is ``direct`` (our own address), a ``list`` of fixed proxies, or a ``gateway`` that is told country and session in
+its provider's own way (dialect.py). Secrets arrive here already read (sources.py); they stay out of every repr.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scraper.errors import ConfigError
-from scraper.proxies.endpoints import HIDDEN, Endpoint, parse_endpoint
+from scraper.proxies.dialect import IDLE_S, MINUTES, Provider, generic
+from scraper.proxies.endpoints import HIDDEN, Endpoint, EndpointList, parse_endpoint
+from scraper.proxies.grammar import TARGETS, Wish, fields_of
+from scraper.proxies.provider_file import check_keys, check_one
 
 KINDS = ("direct", "list", "gateway")
-_COMMON = {"kind", "usd_per_gb", "countries", "intercepts"}
-_KEYS = {
-    "direct": {"kind"},
-    "list": _COMMON | {"file", "proxies"},
-    "gateway": _COMMON
-    | {"gateway", "username", "country_part", "session_part", "session_minutes", "password", "password_file"},
-}
-DEFAULT_SESSION_MINUTES = 10  # what most residential gateways give without being asked
+_COMMON = {"kind", "provider", "usd_per_gb", "countries", "intercepts", "threads", "on_request"}
+_GATEWAY = {"gateway", "password", "password_file", "session_minutes", "session_ports"}
+_PARTS = {
+    "country_part",
+    "session_part",
+}  # only where the provider is nobody's: the file of any other tells them
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
     """``usd_per_gb``: price of 1e9 bytes. ``countries``: ISO codes that can be asked for; empty: none can.
 
-    ``session_minutes``: how long the gateway holds a session. ``intercepts``: the pool opens TLS with an authority of
-    its own, so certificates are not verified there.
+    ``target``: what every exit of the pool is asked for, and for how long. ``session_s``: how long the gateway holds a
+    session; ``idle_s``: how long one may rest and keep its exit. ``threads``: requests at once that were bought; 0: no
+    limit is known. ``intercepts``: the pool opens TLS with an authority of its own, so certificates are not verified
+    there. ``on_request``: only for requests that name the pool.
     """
 
     name: str
     kind: str
     usd_per_gb: float = 0.0
     countries: tuple[str, ...] = ()
-    endpoints: tuple[Endpoint, ...] = field(default=(), repr=False)
-    country_part: str = ""
-    session_part: str = ""
-    session_minutes: int = DEFAULT_SESSION_MINUTES
+    endpoints: Sequence[Endpoint] = field(default=(), repr=False, hash=False)
+    provider: Provider = field(default_factory=Provider, repr=False, hash=False)
+    target: Wish = field(default_factory=Wish)
+    session_s: float = MINUTES * 60.0
+    idle_s: float = IDLE_S
+    threads: int = 0
     intercepts: bool = False
+    on_request: bool = False
+
+
+def wish_for(pool: Pool, country: str, session: str) -> Wish:
+    """Return all that a gateway is asked for with ``country`` ('' for any) and ``session``."""
+    return replace(pool.target, country=country or pool.target.country, session=session)
 
 
 def endpoint_for(pool: Pool, country: str, session: str, index: int = 0) -> Endpoint | None:
@@ -52,20 +62,20 @@ def endpoint_for(pool: Pool, country: str, session: str, index: int = 0) -> Endp
     if pool.kind == "direct":
         return None
     base = pool.endpoints[index % len(pool.endpoints)]
-    if pool.kind == "list":
-        return base
-    user = base.user
-    if country and pool.country_part:
-        user += pool.country_part.format(country=country)
-    if pool.session_part:
-        user += pool.session_part.format(session=session, minutes=pool.session_minutes)
-    return Endpoint(base.scheme, base.host, base.port, user, base.password)
+    return base if pool.kind == "list" else pool.provider.build(base, wish_for(pool, country, session))
 
 
-def parse(table: Mapping[str, Any], where: str) -> tuple[Pool, ...]:
+def headers_for(pool: Pool, country: str, session: str) -> dict[str, str]:
+    """Return the headers that only the gateway is to get, with every CONNECT."""
+    return pool.provider.connect_headers(wish_for(pool, country, session)) if pool.kind == "gateway" else {}
+
+
+def parse(
+    table: Mapping[str, Any], where: str, providers: Mapping[str, Provider] | None = None
+) -> tuple[Pool, ...]:
     """Check the parsed TOML ``table`` of file ``where`` and return its pools, cheapest first.
 
-    List pools arrive with ``proxies`` filled in, gateway pools with ``password``. Raises ConfigError.
+    List pools arrive with ``proxies``, any iterable of lines, filled in, gateway pools with ``password``. Raises ConfigError.
     """
     if unknown := set(table) - {"pools"}:
         raise ConfigError(where, min(unknown), "is not known here; pools stand under [pools.<name>]")
@@ -74,84 +84,177 @@ def parse(table: Mapping[str, Any], where: str) -> tuple[Pool, ...]:
         raise ConfigError(
             where, pools, 'has no pool; [pools.direct] with kind = "direct" uses no proxy at all'
         )
-    parsed = [_pool(f"{where}: pools.{name}", name, entry) for name, entry in pools.items()]
+    known = {"list": Provider("list"), "generic": Provider(), **(providers or {})}
+    parsed = [_pool(f"{where}: pools.{name}", name, entry, known) for name, entry in pools.items()]
     return tuple(sorted(parsed, key=lambda pool: pool.usd_per_gb))
 
 
-def _pool(where: str, name: str, entry: Any) -> Pool:
+def _pool(where: str, name: str, entry: Any, providers: Mapping[str, Provider]) -> Pool:
     if not isinstance(entry, dict):
         raise ConfigError(where, HIDDEN, "must be a table")
-    kind = entry.get("kind")
-    if kind not in KINDS:
-        raise ConfigError(f"{where}.kind", kind, f"must be one of {', '.join(KINDS)}")
-    for key in entry:
-        if key not in _KEYS[kind]:
-            near = difflib.get_close_matches(key, _KEYS[kind], 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{where}.{key}", HIDDEN, f"{hint}known: {', '.join(sorted(_KEYS[kind]))}")
+    named = entry.get("provider", "")
+    kind = entry.get("kind", "" if not named else "list" if named == "list" else "gateway")
+    check_one(kind, KINDS, f"{where}.kind")
     if kind == "direct":
-        return Pool(name, kind)
-    price = entry.get("usd_per_gb")
-    if not isinstance(price, int | float) or isinstance(price, bool) or price < 0:
+        check_keys(entry, {"kind", "on_request"}, where)
+        return Pool(name, kind, on_request=_flag(where, entry, "on_request"))
+    named = named or ("list" if kind == "list" else "generic")
+    check_one(named, sorted(providers), f"{where}.provider", " or a file of yours, like ./my-provider.toml")
+    if (named, kind) in (("list", "gateway"), ("generic", "list")):
+        raise ConfigError(f"{where}.kind", kind, f"does not go with provider {named}")
+    return (_list_pool if kind == "list" else _gateway_pool)(where, name, entry, providers[named])
+
+
+def _list_pool(where: str, name: str, entry: dict[str, Any], provider: Provider) -> Pool:
+    check_keys(entry, _COMMON | {"file", "proxies"}, where)
+    lines = entry.get("proxies", [])
+    if not isinstance(lines, Iterable) or isinstance(lines, str):
+        raise ConfigError(f"{where}.proxies", HIDDEN, 'must be a list, like ["http://10.0.0.1:3128"]')
+    endpoints = EndpointList.parse(map(str, lines), f"{where}, {entry.get('file', 'proxies')}")
+    if not endpoints:
+        raise ConfigError(
+            where, entry.get("file", "proxies"), "holds no proxy; one scheme://user:password@host:port a line"
+        )
+    return _bought(where, entry, Pool(name, "list", endpoints=endpoints, provider=provider))
+
+
+def _gateway_pool(where: str, name: str, entry: dict[str, Any], provider: Provider) -> Pool:
+    account = provider.account_keys
+    targets = set(provider.targets) - {"country"}
+    known = _COMMON | _GATEWAY | account | targets | ({"strict"} if provider.strict.parts else set())
+    check_keys(entry, known | (_PARTS if provider.name == "generic" else set()), where)
+    if provider.name == "generic":
+        provider = _with_parts(where, entry, provider)
+    strict = _flag(where, entry, "strict")
+    if strict and "session_ports" in entry:
+        raise ConfigError(
+            f"{where}.strict", strict, "needs sessions in the user name; leave out session_ports"
+        )
+    if strict:
+        provider = provider.strictly()
+    if "session_ports" in entry:
+        provider = _by_port(where, entry["session_ports"], provider)
+    if "session" not in provider.fields:
+        raise ConfigError(
+            where, provider.name, "has no session; name a port for each: session_ports = [first, last]"
+        )
+    asked = entry.get("session_minutes")
+    if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
+        raise ConfigError(f"{where}.session_minutes", asked, "must be whole minutes, 1 or more")
+    minutes = provider.minutes(asked, f"{where}.session_minutes")
+    pool = _bought(where, entry, Pool(name, "gateway", provider=provider))
+    if pool.countries and "country" not in provider.fields:
+        raise ConfigError(
+            f"{where}.countries", list(pool.countries), f"{provider.name} cannot be asked for a country"
+        )
+    told = provider.fields & {"minutes", "seconds"}
+    return replace(
+        pool,
+        endpoints=(_gateway(where, entry, provider),),
+        target=replace(_target(where, entry, pool), minutes=minutes if told else 0),
+        session_s=minutes * 60.0,
+        idle_s=provider.sessions.idle_s,
+    )
+
+
+def _bought(where: str, entry: dict[str, Any], pool: Pool) -> Pool:
+    """The pool with what every kind of pool may be told: price, countries, threads, and when it is used."""
+    tiers = pool.provider.price.tiers
+    price = entry.get("usd_per_gb", tiers[0][1] if tiers else None)
+    if not isinstance(price, int | float) or isinstance(price, bool) or not 0 <= price < float("inf"):
         raise ConfigError(f"{where}.usd_per_gb", price, "must be a price in USD for 1e9 bytes, 0 or more")
     countries = entry.get("countries", [])
     if not isinstance(countries, list) or any(not _is_country(code) for code in countries):
         raise ConfigError(
             f"{where}.countries", countries, 'must be a list of two-letter codes, like ["us", "de"]'
         )
-    intercepts = entry.get("intercepts", False)
-    if not isinstance(intercepts, bool):
-        raise ConfigError(f"{where}.intercepts", intercepts, "must be true or false")
-    codes = tuple(code.lower() for code in countries)
-    if kind == "list":
-        return _list_pool(where, name, entry, float(price), codes, intercepts)
-    return _gateway_pool(where, name, entry, float(price), codes, intercepts)
-
-
-def _list_pool(
-    where: str, name: str, entry: dict[str, Any], price: float, countries: tuple[str, ...], intercepts: bool
-) -> Pool:
-    lines = entry.get("proxies", [])
-    if not isinstance(lines, list) or not lines:
+    threads = entry.get("threads", 0)
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 0:
         raise ConfigError(
-            where, entry.get("file", "proxies"), "holds no proxy; one scheme://user:password@host:port a line"
+            f"{where}.threads", threads, "must be how many requests at once were bought; 0: no limit known"
         )
-    endpoints = tuple(parse_endpoint(str(line), f"{where}, proxy {n}") for n, line in enumerate(lines, 1))
-    return Pool(name, "list", price, countries, endpoints, intercepts=intercepts)
+    return replace(
+        pool,
+        usd_per_gb=float(price),
+        countries=tuple(dict.fromkeys(pool.provider.value("country").plain(code) for code in countries)),
+        threads=threads,
+        intercepts=_flag(where, entry, "intercepts"),
+        on_request=_flag(where, entry, "on_request"),
+    )
 
 
-def _gateway_pool(
-    where: str, name: str, entry: dict[str, Any], price: float, countries: tuple[str, ...], intercepts: bool
-) -> Pool:
-    gateway = parse_endpoint(str(entry.get("gateway", "")), f"{where}.gateway")
-    if gateway.user or gateway.password:
+def _gateway(where: str, entry: dict[str, Any], provider: Provider) -> Endpoint:
+    """The address to dial with the account's own user and password, before anything is asked for."""
+    address = parse_endpoint(str(entry.get("gateway", provider.gateway)), f"{where}.gateway")
+    if address.user or address.password:
         raise ConfigError(f"{where}.gateway", HIDDEN, "holds credentials; put them in username and password")
-    minutes = entry.get("session_minutes", DEFAULT_SESSION_MINUTES)
-    if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes < 1:
-        raise ConfigError(f"{where}.session_minutes", minutes, "must be whole minutes, 1 or more")
-    country_part, session_part = entry.get("country_part", ""), entry.get("session_part", "")
-    _check_part(f"{where}.country_part", country_part, {"country": "us"}, "{country}" if countries else "")
-    _check_part(f"{where}.session_part", session_part, {"session": "a1", "minutes": 1}, "{session}")
-    endpoint = Endpoint(
-        gateway.scheme,
-        gateway.host,
-        gateway.port,
-        str(entry.get("username", "")),
-        str(entry.get("password", "")),
-    )
-    return Pool(
-        name, "gateway", price, countries, (endpoint,), country_part, session_part, minutes, intercepts
-    )
+    check_one(address.scheme, provider.schemes, f"{where}.gateway")
+    account = {key: str(entry.get(key, "")) for key in provider.account_keys}
+    password = str(entry.get("password", ""))
+    for key, text in sorted({**account, "password": password}.items()):
+        if not text and provider.name != "generic":
+            raise ConfigError(
+                f"{where}.{key}", "", f"is missing; the user for {provider.name} is {provider.account}"
+            )
+    return replace(address, user=provider.user(account), password=password)
 
 
-def _check_part(where: str, part: Any, values: dict[str, Any], needed: str) -> None:
+def _target(where: str, entry: dict[str, Any], pool: Pool) -> Wish:
+    """What all exits of the pool are asked for, checked with every country that can be asked for beside it."""
+    fixed: dict[str, Any] = {name: str(entry[name]) for name in TARGETS if name in entry}
+    if fixed and len(pool.countries) > 1:
+        raise ConfigError(
+            f"{where}.countries", list(pool.countries), f"one country only, beside {', '.join(sorted(fixed))}"
+        )
+    target = Wish(**fixed, country=pool.countries[0] if fixed and pool.countries else "")
+    for country in pool.countries:
+        pool.provider.checked(Wish(country=country), f"{where}.countries")
+    return pool.provider.checked(target, where)
+
+
+def _by_port(where: str, ports: Any, provider: Provider) -> Provider:
+    lowest, highest = provider.sessions.ports
+    if provider.name == "generic":
+        lowest, highest = 1, 65535
+    if not lowest:
+        raise ConfigError(
+            f"{where}.session_ports", ports, f"{provider.name} is not known to give ports for sessions"
+        )
+    whole = isinstance(ports, list) and len(ports) == 2 and all(type(port) is int for port in ports)
+    if not whole or not lowest <= ports[0] <= ports[1] <= (highest or 65535):
+        raise ConfigError(
+            f"{where}.session_ports",
+            ports,
+            f"must be [first, last] between {lowest} and {highest or 65535} for {provider.name}",
+        )
+    return provider.over_ports(ports[0], ports[1])
+
+
+def _with_parts(where: str, entry: dict[str, Any], provider: Provider) -> Provider:
+    country, session = entry.get("country_part", ""), entry.get("session_part", "")
+    _check_part(f"{where}.country_part", country, {"country"}, "{country}" if entry.get("countries") else "")
+    needed = "" if "session_ports" in entry else "{session}"
+    _check_part(f"{where}.session_part", session, {"session", "minutes", "seconds"}, needed)
+    return generic(country, session, provider)
+
+
+def _check_part(where: str, part: Any, known: set[str], needed: str) -> None:
     if not isinstance(part, str) or needed not in part:
         raise ConfigError(where, part, f'must hold {needed}, as in "-{needed.strip("{}")}-{needed}"')
     try:
-        part.format(**values)
-    except (KeyError, IndexError, ValueError):
-        known = ", ".join("{" + name + "}" for name in values)
-        raise ConfigError(where, part, f"may hold {known} and plain text") from None
+        wrong = not fields_of(part) <= known
+    except ValueError:
+        wrong = True
+    if wrong:
+        names = ", ".join("{" + name + "}" for name in sorted(known))
+        raise ConfigError(where, part, f"may hold {names} and plain text")
+
+
+def _flag(where: str, entry: dict[str, Any], key: str) -> bool:
+    value = entry.get(key, False)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}.{key}", value, "must be true or false")
+    return value
 
 
 def _is_country(code: Any) -> bool:

@@ -1,16 +1,23 @@
-"""I/O. Reads proxies.toml with the secrets it names: ``${VARIABLE}`` of the environment, or a file beside it."""
+"""I/O. Reads proxies.toml, the secrets it names (``${VARIABLE}`` of the environment, or a file beside it) and the
+files of the providers: ours under providers/, and a user's own beside proxies.toml."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from scraper.errors import ConfigError
+from scraper.proxies import provider_file
+from scraper.proxies.dialect import Provider
 from scraper.proxies.pools import Pool, parse
 
+_PROVIDERS = Path(__file__).parent / "providers"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -29,10 +36,30 @@ def load(path: str) -> tuple[Pool, ...]:
         raise ConfigError("PROXIES_FILE", path, f"cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("PROXIES_FILE", path, f"is not TOML: {error}") from error
+    known = dict(providers())
     for name, entry in table.get("pools", {}).items() if isinstance(table.get("pools"), dict) else ():
         if isinstance(entry, dict):
-            _fill_in(f"{path}: pools.{name}", entry, file.parent)
-    return parse(table, path)
+            where = f"{path}: pools.{name}"
+            _fill_in(where, entry, file.parent)
+            named = entry.get("provider")
+            if isinstance(named, str) and named.endswith(".toml") and named not in known:
+                known[named] = _provider(named, file.parent / named, f"{where}.provider")
+    return parse(table, path, known)
+
+
+@functools.cache
+def providers() -> Mapping[str, Provider]:
+    """Return the providers that come with the project, by name; their files are read once."""
+    files = sorted(_PROVIDERS.glob("*.toml"))
+    return MappingProxyType({file.stem: _provider(file.stem, file, file.name) for file in files})
+
+
+def _provider(name: str, file: Path, where: str) -> Provider:
+    try:
+        table = tomllib.loads(_read(where, file))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(where, str(file), f"is not TOML: {error}") from error
+    return provider_file.parse(table, name, str(file))
 
 
 def _fill_in(where: str, entry: dict[str, Any], folder: Path) -> None:
@@ -41,10 +68,7 @@ def _fill_in(where: str, entry: dict[str, Any], folder: Path) -> None:
     if "password_file" in entry:
         entry["password"] = _read(f"{where}.password_file", folder / str(entry["password_file"])).strip()
     if "file" in entry:
-        lines = _read(f"{where}.file", folder / str(entry["file"])).splitlines()
-        entry["proxies"] = [
-            line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")
-        ]
+        entry["proxies"] = _lines(f"{where}.file", folder / str(entry["file"]))
     elif isinstance(entry.get("proxies"), list):
         for number, line in enumerate(entry["proxies"], 1):
             if "@" in str(line) and not _VARIABLE.search(str(line)):
@@ -79,5 +103,14 @@ def _expand(where: str, text: str) -> str:
 def _read(where: str, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(where, str(path), f"cannot be read: {error}") from error
+
+
+def _lines(where: str, path: Path) -> Iterator[str]:
+    """One line after the other: a list may be large. The errors of ``_read`` come with the first."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from file
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(where, str(path), f"cannot be read: {error}") from error

@@ -41,6 +41,7 @@ class Facts:
     pages_gone: int
     pages_given_up: int
     given_up_as: tuple[tuple[str, int], ...]
+    over_site_budget: int  # of the pages given up, those of sites whose budget was spent
     downloads: int
     faults: int  # downloads that ended without an answer of the site
     callback_errors: int
@@ -124,6 +125,7 @@ def facts_from(
         pages_gone=verdicts.get(GONE, 0),
         pages_given_up=count("pages/given_up"),
         given_up_as=tuple(sorted(group(stats, "runs/given_up/").items())),
+        over_site_budget=count("pages/given_up/site_budget"),
         downloads=sum(verdicts.values()) or (0 if is_proxied(stats) else answers + faults),
         faults=verdicts.get(FAULT, 0) if verdicts or is_proxied(stats) else faults,
         callback_errors=count("spider_exceptions/count"),

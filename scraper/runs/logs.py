@@ -8,6 +8,8 @@ from typing import Any
 from scraper.runs.redact import redact
 
 _LOUD = ("scrapy.middleware", "scrapy.addons")  # lists of components: forty lines at the start of every run
+# They print every head and request with the words of whoever answers, who may repeat our credentials.
+_TELLTALES = ("httpcore", "httpcore2", "httpx", "httpx2")
 _OVERRIDDEN = "Overridden settings"
 
 
@@ -50,6 +52,8 @@ def install(*, quiet: bool) -> None:
         logging.raiseExceptions = (
             False  # a log on a full disk would write a traceback to the terminal for every line
         )
+    for name in _TELLTALES:
+        logging.getLogger(name).setLevel(logging.WARNING)
     if quiet:
         for name in _LOUD:
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -91,6 +91,9 @@ def _after(facts: Facts) -> str:
 _LOOK_AT_ERRORS = (
     "correct the callback at the place that the report's errors name; the log has the tracebacks"
 )
+_SITE_BUDGET = (
+    "raise PROXY_SITE_BUDGET_USD or PROXY_SITE_BUDGET_GB, or crawl the pages of failed.jsonl another day"
+)
 _LOOK_AT_FAILED = (
     "see failed.jsonl for the pages and their rules; crawl them again with -a urls_file=<failed.jsonl>"
 )
@@ -262,6 +265,13 @@ RULES = (
         "open one good page and compare it with the spider's selectors; the site may have changed",
     ),
     Rule(
+        "site_budgets",
+        FAILED_BUDGET,
+        lambda f: f.given_up_rate > f.limits.max_given_up_rate and 2 * f.over_site_budget > f.pages_given_up,
+        lambda f: f"{_given_up(f)}, mostly since the budgets of their sites were spent",
+        _SITE_BUDGET,
+    ),
+    Rule(
         "too_many_blocked",
         FAILED_BLOCKED,
         lambda f: f.given_up_rate > f.limits.max_given_up_rate and f.mostly_blocked,
@@ -299,6 +309,15 @@ RULES = (
             f"{plural(len(f.lost_pools), 'pool')} gave no answer and no good page: {', '.join(f.lost_pools)}"
         ),
         "check address, password and plan of the pool; the log names its last answer",
+    ),
+    Rule(
+        "site_budget",
+        DEGRADED,
+        lambda f: f.over_site_budget > 0,
+        lambda f: (
+            f"{plural(f.over_site_budget, 'page')} were given up since the budget of their site was spent"
+        ),
+        _SITE_BUDGET,
     ),
     Rule(
         "site_lost",

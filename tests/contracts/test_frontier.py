@@ -103,24 +103,27 @@ def test_a_blocked_host_waits_and_the_others_do_not(make: Callable[..., Store]) 
     assert drain(store, 30.0) == ["a"]
 
 
-def test_a_host_that_is_slowed_down_stays_slower(make: Callable[..., Store]) -> None:
-    store = make()
-    store.slow_down("a.example", 2.0, 1.0, 60.0)
-    store.slow_down("a.example", 2.0, 1.0, 60.0)
-    for n in range(2):
+def test_a_host_keeps_its_pace_until_it_is_told_another(make: Callable[..., Store]) -> None:
+    store = make(delay_s=1.0)
+    for n in range(4):
         store.put(page(f"a{n}"))
+    store.set_pace("a.example", 4.0)
     assert drain(store, 10.0) == ["a0"]
-    assert store.next_at_s() == 12.0
+    assert store.next_at_s() == 14.0
+    assert drain(store, 14.0) == ["a1"]
+    store.set_pace("a.example", 0.0)
+    assert drain(store, 18.0) == ["a2"]
+    assert store.next_at_s() == 19.0
 
 
-def test_slowing_down_has_an_end(make: Callable[..., Store]) -> None:
-    store = make()
-    for _ in range(100):
-        store.slow_down("a.example", 2.0, 1.0, 7.0)
+def test_no_pace_is_faster_than_the_delay_or_the_site_allows(make: Callable[..., Store]) -> None:
+    store = make(delay_s=1.0)
     for n in range(2):
         store.put(page(f"a{n}"))
+    store.set_delay("a.example", 3.0, 0.0)
+    store.set_pace("a.example", 0.1)
     assert drain(store, 10.0) == ["a0"]
-    assert store.next_at_s() == 17.0
+    assert store.next_at_s() == 13.0
 
 
 def test_a_page_that_waits_is_leased_when_its_time_has_come(make: Callable[..., Store]) -> None:

@@ -104,6 +104,7 @@ class Target:
     times_s: list[float] = field(default_factory=list)  # of each of them
     robots: str = ""  # robots.txt; none where empty
     refused: str = ""  # Host whose pages, but its listing, are answered with 403
+    etag: str = ""  # of every page; asked with it again, the answer is 304
     busy: dict[str, int] = field(default_factory=dict)  # path -> Retry-After, answered once with 429
 
 
@@ -137,6 +138,11 @@ def target() -> Iterator[Target]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
+            if found.etag and self.headers["If-None-Match"] == found.etag:
+                self.send_response(304)
+                self.send_header("ETag", found.etag)
+                self.end_headers()
+                return
             links = "".join(f"<a href='/p/{n}'>{n}</a>" for n in range(30)) if self.path == "/" else ""
             page = found.robots if self.path == "/robots.txt" else ""
             page = (
@@ -146,6 +152,9 @@ def target() -> Iterator[Target]:
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(page)))
+            if found.etag:
+                self.send_header("ETag", found.etag)
+                self.send_header("Cache-Control", "max-age=0")
             self.end_headers()
             self.wfile.write(page.encode())
 

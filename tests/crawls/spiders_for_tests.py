@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import scrapy
 
-from scraper.proxies.middleware import IdentityCookiesMiddleware, IdentityMiddleware
+from scraper.proxies.cookies import IdentityCookiesMiddleware
+from scraper.proxies.middleware import IdentityMiddleware
 from scraper.spider import GoodPage, Spider
 from spiders.shop import ShopSpider
 

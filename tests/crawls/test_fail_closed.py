@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from scraper.lab import process as lab_process
 from scraper.proxies.addresses import is_private_address
+from tests.crawls.gateway_for_tests import HTTP11, OWN, Gateway, Site, options, refusal, site
 
 HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 
@@ -147,3 +148,146 @@ def test_connections_and_cookies_end_with_their_identity(crawl: Callable[..., An
     assert counted["retired"] >= 5
     assert counted["lines"] <= counted["live"]
     assert counted["jars"] <= counted["live"]
+
+
+# --- the matrix: every way on, by every handler; the site sees who comes from our own address --------------------------
+
+HANDLERS = pytest.mark.parametrize("handler", ["", HTTP11], ids=["ours", "http11"])
+MODULES = ["-s", "SPIDER_MODULES=spiders_of_proxies"]
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with Gateway("home", folder=str(tmp_path)).running() as running:
+        yield running
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path) as running:
+        yield running
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+@HANDLERS
+def test_with_every_proxy_dead_no_handler_goes_by_itself(
+    crawl: Callable[..., Any], shop: Site, tmp_path: Path, handler: str
+) -> None:
+    dead = f'[pools.dc]\nkind = "list"\nusd_per_gb = 0.5\nproxies = ["http://127.0.0.1:{dead_port()}"]'
+    urls = "\n".join(f"{base}p/{n}" for n in range(20) for base in (shop.url, shop.tls_url))
+    run = crawl("site", "-a", f"urls={urls}", *options(tmp_path, dead, handler=handler)).wait(60)
+    assert shop.visits == []
+    assert run.outcome in ("failed_blocked", "failed_error"), run.out
+
+
+@HANDLERS
+def test_robots_redirects_cookies_and_retries_all_go_through_the_gateway(
+    crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path, handler: str
+) -> None:
+    """The gateway itself fails, too: it refuses tunnels, and closes without a word."""
+
+    def answer(asked: Any) -> bytes | None:
+        n = len(gateway.asked)
+        refuses = n % 5 == 0 and not asked.target.startswith("http")
+        return refusal(502, "Exit node not found") if refuses else b"" if n % 9 == 0 else None
+
+    gateway.answer = answer
+    ways = ["hop", "cookie", "refresh", "broken", "busy", "refused", *(f"p/{n}" for n in range(20))]
+    urls = "\n".join([*(shop.url + way for way in ways), shop.tls_url + "hop_back", shop.url + "private"])
+    made = options(tmp_path, gateway.pool(), handler=handler, ca_file=shop.ca_file)
+    run = crawl("site", "-a", f"urls={urls}", *made).wait()
+    paths = shop.paths()
+    assert shop.own() == []
+    wanted = {"/robots.txt", "/after_hop", "/after_cookie", "/after_refresh", "/after_hop_back"}
+    assert wanted <= set(paths), run.err[-3000:]
+    assert [paths.count(f"/{way}") > 1 for way in ("broken", "busy", "refused")] == [True] * 3
+    assert {"http", "https"} == {visit.scheme for visit in shop.visits}
+    assert [visit.cookie for visit in shop.visits if visit.path == "/after_cookie"][-1] == "seen=1"
+    assert "/private" not in paths, "robots.txt was obeyed"
+
+
+@pytest.mark.parametrize("handler", ["OursRaises", "Http11Raises"])
+def test_a_handler_that_raises_is_not_gone_around(
+    crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path, handler: str
+) -> None:
+    urls = "\n".join(f"{base}p/{n}" for n in range(10) for base in (shop.url, shop.tls_url))
+    made = options(tmp_path, gateway.pool(), handler=f"gateway_for_tests.{handler}", ca_file=shop.ca_file)
+    run = crawl("site", "-a", f"urls={urls}", *made, env=HERE).wait()
+    assert "a mistake in the handler" in run.err
+    assert len(shop.visits) >= 10, run.err[-2000:]
+    assert shop.own() == []
+
+
+@HANDLERS
+def test_a_file_of_pools_emptied_in_mid_run_sends_nothing_by_our_own_address(
+    crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path, handler: str
+) -> None:
+    shop.page_s = 0.1
+    urls = "\n".join(f"{shop.url}p/{n}" for n in range(150))
+    made = options(tmp_path, gateway.pool(), handler=handler)
+    run = crawl("site", "-a", f"urls={urls}", *made, "-s", "PROXIES_RELOAD_S=0.1")
+    wait_for(lambda: len(shop.visits) > 10)
+    (tmp_path / "proxies.toml").write_text("")
+    run.wait()
+    assert shop.own() == []
+    assert "has no pool" in run.err
+    assert len(run.rows()) == 150, "a file that is wrong is not taken; the run goes on with the pools it has"
+
+
+# --- what a request asks for ----------------------------------------------------------------------------------------
+
+DIRECT = '[pools.own]\nkind = "direct"\non_request = true\n'
+
+
+def asks(crawl: Callable[..., Any], made: list[str], meta: dict[str, Any], *urls: str) -> Any:
+    words = ["-a", "urls=" + "\n".join(urls), "-a", f"meta={json.dumps(meta)}", *made, *MODULES]
+    return crawl("asks", *words, "-s", "ROBOTSTXT_OBEY=0", env=HERE).wait()
+
+
+@HANDLERS
+def test_only_a_request_that_names_a_direct_pool_on_request_goes_by_our_own_address(
+    crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path, handler: str
+) -> None:
+    made = options(tmp_path, DIRECT, gateway.pool(), handler=handler)
+    gateway.answer = lambda asked: refusal(407, "Proxy Authentication Required")
+    run = asks(crawl, made, {}, *(f"{shop.url}p/{n}" for n in range(4)))
+    assert shop.visits == [], "that the gateway refuses is no reason"
+    assert run.exit_code != 0
+    gateway.answer = lambda asked: None
+    run = asks(crawl, made, {}, *(f"{shop.url}p/{n}" for n in range(4)))
+    assert {visit.is_own for visit in shop.visits} == {False}
+    run = asks(crawl, made, {"proxy_pool": "own"}, f"{shop.url}p/own")
+    assert [visit.address for visit in shop.visits if visit.path == "/p/own"] == [OWN]
+    assert [row["pool"] for row in run.rows()] == ["own"]
+
+
+def test_a_sticky_key_is_one_identity_and_a_fresh_request_one_of_its_own(
+    crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path
+) -> None:
+    made, urls = options(tmp_path, gateway.pool()), [f"{shop.url}p/{n}" for n in range(12)]
+    sticky = asks(crawl, made, {"proxy_sticky": "basket"}, *urls)
+    assert len({row["identity"] for row in sticky.rows()}) == 1
+    assert len({visit.address for visit in shop.visits}) == 1
+    assert len(sticky.rows()) == 12
+    gateway.asked.clear()
+    fresh = asks(crawl, made, {"proxy_fresh": True}, *urls)
+    assert len({row["identity"] for row in fresh.rows()}) == 12
+    assert len({asked.user for asked in gateway.asked}) == 12
+
+
+def test_a_country_that_is_asked_for_is_asked_of_the_gateway_and_one_that_no_pool_has_is_refused(
+    crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path
+) -> None:
+    made = options(tmp_path, gateway.pool())
+    asks(crawl, made, {"proxy_country": "DE"}, f"{shop.url}p/1", f"{shop.url}p/2")
+    assert all("-country-de" in asked.user for asked in gateway.asked)
+    n_before = len(shop.visits)
+    refused = asks(crawl, made, {"proxy_country": "jp"}, f"{shop.url}p/3")
+    assert (len(shop.visits), refused.exit_code != 0) == (n_before, True)
+    assert "has no exit in jp" in (refused.run_dir / "failed.jsonl").read_text()

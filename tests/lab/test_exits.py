@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from scraper.lab.credentials import BadUsername, Wish, basic, parse
-from scraper.lab.exits import COUNTRIES, Exit, ExitChooser, NoExit, SessionLost, gateway_exits
+from scraper.lab.exits import COUNTRIES, Exit, ExitChooser, NoExit, SessionLost, mobile, residential
 
 
 def chooser(exits: list[Exit] | None = None, idle: float = 60) -> ExitChooser:
-    return ExitChooser(gateway_exits("residential", 1, 20) if exits is None else exits, "1:test", idle)
+    return ExitChooser(residential(20, 3.0).make(1) if exits is None else exits, "1:test", idle)
 
 
 def an_exit(name: str = "x", **fate: int) -> Exit:
@@ -18,20 +18,20 @@ def an_exit(name: str = "x", **fate: int) -> Exit:
 
 def test_exits_are_the_same_for_the_same_seed() -> None:
     """Address, country, quality and fate."""
-    first, second, other = (list(map(vars, gateway_exits("residential", seed, 50))) for seed in (3, 3, 4))
+    first, second, other = (list(map(vars, residential(50, 3.0).make(seed))) for seed in (3, 3, 4))
     assert first == second != other
 
 
 def test_some_residential_exits_die_or_change_and_mobile_ones_are_the_best() -> None:
     """The pools differ in what they are worth."""
-    residential, mobile = gateway_exits("residential", 1, 64), gateway_exits("mobile", 1, 64)
-    assert 10 < sum(exit_.lives is not None for exit_ in residential) < 50
-    assert 10 < sum(exit_.stays is not None for exit_ in residential) < 50
-    assert not any(exit_.lives for exit_ in mobile)
-    assert min(exit_.quality for exit_ in mobile) >= 0.8
-    assert 0.15 < sum(not exit_.trusted for exit_ in residential) / len(residential) < 0.35
-    addresses = {exit_.address for exit_ in residential + mobile}
-    assert len(addresses) == len(residential) + len(mobile)
+    homes, phones = residential(64, 3.0).make(1), mobile(64, 8.0).make(1)
+    assert 10 < sum(exit_.lives is not None for exit_ in homes) < 50
+    assert 10 < sum(exit_.stays is not None for exit_ in homes) < 50
+    assert not any(exit_.lives for exit_ in phones)
+    assert min(exit_.quality for exit_ in phones) >= 0.8
+    assert 0.15 < sum(not exit_.trusted() for exit_ in homes) / len(homes) < 0.35
+    addresses = {exit_.address for exit_ in homes + phones}
+    assert len(addresses) == len(homes) + len(phones)
 
 
 def test_a_session_keeps_its_exit_until_its_time_is_over() -> None:
