@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class ConfigError(ValueError):
-    """A setting, argument or file of the user is wrong. Names the thing, its value, and the way out.
+    """A setting, argument or file of the user is wrong. Names the thing, its value (None: it has none to show), and
+    the way out.
 
     The ``crawl`` command prints it as one line and ends with ``failed_start``; it is never ``NotConfigured``,
     which would run the crawl without the component.
@@ -17,7 +18,8 @@ class ConfigError(ValueError):
         self.way_out = way_out
 
     def __str__(self) -> str:
-        return f"{self.name} = {self.value!r}: {self.way_out}"
+        shown = "" if self.value is None else f" = {self.value!r}"
+        return f"{self.name}{shown}: {self.way_out}"
 
 
 class ArgumentError(ConfigError):
@@ -38,7 +40,7 @@ class SinkError(Exception):
 
 
 class GatewayError(Exception):
-    """A proxy or gateway refused or failed. ``kind`` is a class of scraper.proxies.gateway, or ``unreachable``."""
+    """A proxy or gateway refused or failed; ``pool`` empty: none could be asked. ``kind`` is a class of scraper.proxies.gateway, or ``unreachable``."""
 
     def __init__(self, pool: str, status: int, reason: str, kind: str) -> None:
         super().__init__(pool, status, reason, kind)
@@ -49,7 +51,7 @@ class GatewayError(Exception):
 
     def __str__(self) -> str:
         answer = f"answered {self.status} {self.reason}" if self.status else self.reason
-        return f"pool {self.pool} {answer} ({self.kind})"
+        return f"pool {self.pool} {answer} ({self.kind})" if self.pool else f"{answer} ({self.kind})"
 
 
 class TargetRefused(Exception):

@@ -12,6 +12,14 @@ T = TypeVar("T")
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off", "")
+_WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    list: "a list, or texts with commas between",
+    dict: "a JSON object",
+}
 
 
 def read(settings: Any, name: str, kind: type[T], *, at_least: float | None = None) -> T:
@@ -27,8 +35,8 @@ def read(settings: Any, name: str, kind: type[T], *, at_least: float | None = No
     try:
         result = _convert(source, name, value, kind)
     except (ValueError, TypeError) as error:
-        raise ConfigError(name, value, f"must be {kind.__name__}") from error
-    if at_least is not None and isinstance(result, int | float) and result < at_least:
+        raise ConfigError(name, value, f"must be {_WORDS[kind]}") from error
+    if at_least is not None and isinstance(result, int | float) and not result >= at_least:  # nan is neither
         raise ConfigError(name, value, f"must be at least {at_least:g}")
     return result  # type: ignore[no-any-return]  # _convert cannot say "an instance of kind" to mypy
 

@@ -70,6 +70,8 @@ class ShopSpider(Spider):
         for name, value in LAB_SETTINGS.items():
             crawler.settings.set(name, value, priority="spider")
         crawler.settings.set("PROXIES_FILE", str(folder / "proxies.toml"), priority="spider")
+        # What is learnt about the lab's pools is not to be believed of yours of the same name.
+        crawler.settings.set("PROXY_STATE_FILE", str(folder / "proxies.sqlite"), priority="spider")
         crawler.settings.set("TLS_CA_FILE", str(folder / "ca.pem"), priority="spider")
         # Shops that need a browser are left out until browser/ stands.
         sites = self.lab.info["sites"].values()

@@ -79,6 +79,8 @@ _OURS = (
     names.LEASED,
     names.NOT_BEFORE,
     names.WAITED,
+    names.WAITS,
+    names.BLOCKED_BY,
     names.OWN_HEADERS,
     names.ORIGIN,
     names.UNPROVEN,

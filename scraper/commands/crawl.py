@@ -143,7 +143,8 @@ def log_file(settings: Settings) -> str:
 def fail_start(settings: Settings, spider: str, arguments: dict[str, Any], error: Exception) -> int:
     """Tell why nothing ran, in one line on stderr, and in the run's record and report. The exit code."""
     if isinstance(error, ConfigError):
-        text = f"{error.name} = {redact_value(error.name, error.value)!r}: {redact(error.way_out)}"
+        shown = "" if error.value is None else f" = {redact_value(error.name, error.value)!r}"
+        text = f"{error.name}{shown}: {redact(error.way_out)}"
     else:
         text = redact(f"{type(error).__name__}: {error}")
         if get_scrapy_root_handler() is None:

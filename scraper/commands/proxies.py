@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import random
 import sqlite3
@@ -29,7 +30,9 @@ from scraper.proxies.options import Options
 if TYPE_CHECKING:
     import argparse
 
-WORKS, FAILS, USAGE = 0, 1, 2  # exit codes: every pool works; one does not; wrong usage or configuration
+# Exit codes: every pool works; one does not, or none has a country that was asked for; wrong usage or configuration.
+WORKS, FAILS, USAGE = 0, 1, 2
+WORDS = ("check", "why")
 
 
 class Command(ScrapyCommand):
@@ -47,7 +50,7 @@ class Command(ScrapyCommand):
         return (
             "check: asks every pool for its exit and shows address, country, latency, price and errors; "
             "the exit code is 0 when all pools work, 1 when one does not. "
-            "why <site>: shows what is believed about each pool at the site, and why one is chosen."
+            "why <site>: shows what is estimated for each pool at the site, and why one is chosen."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -55,14 +58,15 @@ class Command(ScrapyCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON document for scripts")
         parser.add_argument(
             "--country", default="", metavar="CODES",
-            help="two-letter codes, as de or de,fr. check: ask for exits there; why: the countries a spider allows",
+            help="two-letter codes, as de or de,fr; for check those to ask for, for why those that the spider allows",
         )  # fmt: skip
         parser.add_argument(
             "--countries", action="store_true", help="the same for every country that a pool can be asked for"
         )
+        # A line that ends in a colon, wrapped or not, becomes a heading in Scrapy's help.
         parser.add_argument(
             "--tries", type=int, default=check.TRIES, metavar="N",
-            help="check: fresh exits of each pool and country (default: %(default)s)",
+            help=f"check: fresh exits of each pool and country, {check.TRIES} unless told",
         )  # fmt: skip
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -75,7 +79,7 @@ class Command(ScrapyCommand):
             elif len(args) == 2 and args[0] == "why":
                 self.exitcode = self._why(args[1], opts)
             else:
-                raise UsageError("say what: scrapy proxies check, or scrapy proxies why <site>")
+                raise UsageError(_misused(args))
         except ConfigError as error:
             print(f"scrapy proxies: {error}", file=sys.stderr)
             self.exitcode = USAGE
@@ -116,12 +120,12 @@ class Command(ScrapyCommand):
             usd += crawler.stats.get_value("proxies/usd", 0.0)
         order = [pool.name for pool in pools]
         rows.sort(key=lambda row: (order.index(row.pool), row.asked))
-        works = all(row.works for row in rows)
+        works, said = check.outcome(rows)
         if opts.json:
             found = {"works": works, "usd": usd, "pools": [dataclasses.asdict(row) for row in rows]}
             print(json.dumps(found, indent=2))
         else:
-            _print_check(rows, usd)
+            _print_check(rows, said, usd)
         return WORKS if works else FAILS
 
     # --- why ----------------------------------------------------------------------------------------------------------
@@ -159,6 +163,19 @@ class Command(ScrapyCommand):
         return WORKS
 
 
+def _misused(args: list[str]) -> str:
+    """What is wrong with these words, and what is right."""
+    first, *others = args or [""]
+    if first == "why" and others:
+        return f"why {' '.join(others)}: one site only"
+    if first == "check":
+        return f"check {' '.join(others)}: check takes options only"
+    if first != "why" and (near := difflib.get_close_matches(first, WORDS, 1)):
+        return f"'{first}': did you mean {near[0]}?"
+    right = "scrapy proxies check, or scrapy proxies why <site>"
+    return f"'{first}': say {right}" if first not in ("", "why") else f"say what: {right}"
+
+
 def _countries(opts: argparse.Namespace, every: tuple[str, ...]) -> tuple[str, ...]:
     """The countries that were asked for on the command line; ('',) for any."""
     if opts.countries:
@@ -175,7 +192,7 @@ def _console() -> Console:
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
 
 
-def _print_check(rows: list[check.Row], usd: float) -> None:
+def _print_check(rows: list[check.Row], said: str, usd: float) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in (
         "pool",
@@ -191,10 +208,10 @@ def _print_check(rows: list[check.Row], usd: float) -> None:
         table.add_column(heading, justify="right" if heading in ("USD/GB", "median s", "worst s") else "left")
     for row in rows:
         table.add_row(
-            row.pool, row.provider, f"{row.usd_per_gb:g}", row.asked or "any", f"{row.answers} of {row.tries}",
+            row.pool, row.provider, f"{row.usd_per_gb:g}", row.asked or "any", "not tried" if row.works is None else f"{row.answers} of {row.tries}",
             _few(row.exits), ", ".join(f"{code} {n}" for code, n in row.countries.items()) or "-",
             *("-" if time_s is None else f"{time_s:.2f}" for time_s in (row.latency_median_s, row.latency_worst_s)),
-            style="" if row.works else "red",
+            style="red" if row.works is False else "",
         )  # fmt: skip
     console = _console()
     console.print(table)
@@ -202,8 +219,6 @@ def _print_check(rows: list[check.Row], usd: float) -> None:
         where = f"{row.pool}, {row.asked}" if row.asked else row.pool
         for text in (*row.errors, *row.notes):
             console.print(f"{where}: {text}", markup=False, soft_wrap=True)
-    failing = dict.fromkeys(row.pool for row in rows if not row.works)
-    said = f"does not work: {', '.join(failing)}" if failing else "every pool works"
     console.print(f"{said}; this check cost about ${usd:.6f}", markup=False, soft_wrap=True)
 
 
@@ -213,6 +228,8 @@ def _few(exits: tuple[str, ...]) -> str:
 
 def _print_why(answer: explain.Answer, file: Path | None) -> None:
     console = _console()
+    for note in answer.notes:
+        console.print(note, markup=False, soft_wrap=True)
     if not answer.known:
         console.print(f"Nothing is known about {answer.site} in {file}.", markup=False, soft_wrap=True)
         if answer.nearest:
@@ -223,7 +240,7 @@ def _print_why(answer: explain.Answer, file: Path | None) -> None:
         "USD/GB",
         "right",
         "blocks",
-        "believed right",
+        "estimated right",
         "answers",
         "USD/1,000 right",
         "chosen",
@@ -240,10 +257,12 @@ def _print_why(answer: explain.Answer, file: Path | None) -> None:
         )  # fmt: skip
     console.print(table)
     for place in answer.places:
-        name = place.country or "any country"
-        console.print(
-            f"{name}: {place.passes:.0%} not refused, {place.chosen:.0%} of the requests", soft_wrap=True
-        )
+        name = place.country or f"{place.pool}, any country"
+        text = f"{name}: {place.passes:.0%} not refused, {place.chosen:.0%} of the requests"
+        console.print(text, markup=False, soft_wrap=True)
+    if answer.known:
+        text = f"As a run that starts now would begin: {state.CARRIED:g} observations a pool at most."
+        console.print(text, markup=False, soft_wrap=True)
     console.print(answer.why, markup=False, soft_wrap=True)
 
 

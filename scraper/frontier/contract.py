@@ -47,6 +47,9 @@ class Store(Protocol):
     def downloaded(self, page: Page, now_s: float) -> None:
         """The page is no longer in download; its lease goes on."""
 
+    def not_sent(self, page: Page) -> None:
+        """The leased page was not asked for: its host need not rest for it."""
+
     def ack(self, page: Page, now_s: float) -> None:
         """The page's callback has ended and its items are accepted: its lease ends."""
 

@@ -18,6 +18,9 @@ class _Host:
     least_s: float = 0.0  # between two leases, whatever chance says: what the site asked for
     pace_s: float = 0.0  # the same, while the site cannot bear more
     free_at_s: float = 0.0
+    free_before: tuple[Page, float, float] | None = (
+        None  # the last lease: its page, free_at_s before and after it
+    )
     downloading: int = 0
     known: bool = False  # a page of it has been downloaded
     listed_at_s: float | None = None  # the time of its one valid entry in the agenda
@@ -68,7 +71,9 @@ class MemoryStore:
                 continue
             _, _, page = heapq.heappop(host.ready)
             vary = 1 + self._jitter * (2 * self._chance.random() - 1)
+            before_s = host.free_at_s
             host.free_at_s = now_s + max(self._delay_s * vary, host.least_s, host.pace_s * vary)
+            host.free_before = (page, before_s, host.free_at_s)
             host.downloading += 1
             self._pending -= 1
             self._leased[id(page)] = page
@@ -86,6 +91,16 @@ class MemoryStore:
             host = self._hosts[page.host]
             host.downloading -= 1
             host.known = True
+            self._list(page.host, host)
+
+    def not_sent(self, page: Page) -> None:
+        host = self._hosts[page.host]
+        if (
+            host.free_before is not None
+            and host.free_before[0] is page
+            and host.free_before[2] == host.free_at_s
+        ):
+            host.free_at_s = host.free_before[1]
             self._list(page.host, host)
 
     def ack(self, page: Page, now_s: float) -> None:

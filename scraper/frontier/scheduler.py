@@ -69,6 +69,7 @@ class FrontierScheduler(BaseScheduler):
         connect(self._robots_parsed, signal=signals.robots_parsed)
         connect(self._site_wait, signal=names.SITE_WAIT)
         connect(self._site_pace, signal=names.SITE_PACE)
+        connect(self._page_put_off, signal=names.PAGE_PUT_OFF)
         return None
 
     def close(self, reason: str) -> Deferred[None] | None:
@@ -144,6 +145,11 @@ class FrontierScheduler(BaseScheduler):
     def _site_wait(self, host: str, wait_s: float) -> None:
         self.store.block_host(host, time.monotonic() + wait_s)
         self.crawler.stats.inc_value("frontier/site_waits")
+
+    def _page_put_off(self, request: Request) -> None:
+        page = self._pages.get(request)
+        if page is not None:
+            self.store.not_sent(page)
 
     def _site_pace(self, host: str, delay_s: float) -> None:
         self.store.set_pace(host, delay_s)

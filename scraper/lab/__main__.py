@@ -87,6 +87,9 @@ def _usage(info: dict[str, Any]) -> str:
         "With the crawler:",
         f"  scrapy crawl shop -a url={first['start_url']} -s PROXIES_FILE={info['proxies']} \\",
         f"    -s TLS_CA_FILE={info['ca']} -s ALLOW_PRIVATE_ADDRESSES=1",
+        "Its pools, one by one:",
+        f"  scrapy proxies check -s PROXIES_FILE={info['proxies']} -s TLS_CA_FILE={info['ca']} \\",
+        f"    -s ALLOW_PRIVATE_ADDRESSES=1 -s PROXY_CHECK_URL={info['check_url']}",
         f"What happened: curl {info['truth_url']} (or /served). It ends with Ctrl-C.",
     ]
     return "\n".join(lines)

@@ -79,7 +79,7 @@ class CheckSpider(scrapy.Spider):
         # Here and not after the download, which a crawl that finds its pools dead does not wait for.
         latency_s = float(request.meta.get("download_latency", 0.0))
         host = urlsplit(request.url).hostname or ""
-        self._tries[self._asked].append(check.judge(verdict, host, _text(response), latency_s))
+        self._tries[self._asked].append(check.judge(verdict, host, _text(response), latency_s, self._asked))
 
     async def _ask(self, country: str) -> None:
         meta = {names.ASK_POOL: self._pool.name, names.ASK_FRESH: True}

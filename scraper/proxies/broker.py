@@ -7,7 +7,7 @@ the pools. Time and chance are given; nothing here knows of Scrapy.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scraper.errors import BudgetSpent, GatewayError
@@ -21,8 +21,14 @@ from scraper.proxies.pools import Pool
 from scraper.proxies.roster import Identity, Roster
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, Verdict
 
+PAGE, DOOR, ROBOTS = "page", "door", "robots"  # what a request asks for: see Broker.heard
+ENOUGH = 2  # blocks of one page through a pool, after which its last tries go elsewhere
 IMPOSSIBLE = "impossible"  # kind of a GatewayError that no further try and no waiting can mend
 BUSY_WAIT_S = 0.2  # seconds until a pool or a sticky identity without room is asked for again: about one page
+BUSY_WAIT_MAX_S = 5.0  # the same for one that asked several times in vain
+LOOK_AGAIN_S = (
+    15.0  # seconds after which a page looks again though its pools rest longer: they may have been changed
+)
 WORTH = 1.3  # times what waiting gets: a dearer pool that costs less more is taken at once
 # Faults of a try that came from beyond the pool, which therefore works.
 ANSWERS = frozenset({gateway.FORBIDDEN, gateway.TARGET, gateway.SESSION_LOST, gateway.CAPACITY,
@@ -43,6 +49,10 @@ class Ask:
     keep: str = ""
     attempt: int = 1
     waited_s: float = 0.0
+    waits: int = 0  # in a row
+    blocked_by: Mapping[str, int] = field(
+        default_factory=dict
+    )  # how often each pool was blocked at this page
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ class Heard:
     opened: str = ""
     dead: str = ""
     delay_s: float | None = None
+    suspicion: bool = False  # the block speaks about a missing entry, not about the pool
 
 
 @dataclass(slots=True)
@@ -112,6 +123,11 @@ class Broker:
             and (not ask.country or ask.country in pool.countries)
         ]
         open_now = [pool for pool in able if self.circuits.may(pool, ask.site, ask.country, now_s)]
+        if (
+            ask.attempt >= self.patience.surest_from
+        ):  # whatever a pool is elsewhere, this page does not want it
+            others = [pool for pool in open_now if ask.blocked_by.get(pool.name, 0) < ENOUGH]
+            open_now = others or open_now
         mode = FRESH if ask.fresh else SESSION
         later: list[
             tuple[float, str, Arm]
@@ -122,7 +138,7 @@ class Broker:
                 break
             circuit = self.circuits.of(arm.pool)
             if circuit.room(arm.pool, self.roster.through(arm.pool)) <= 0:
-                later.append((now_s + BUSY_WAIT_S, "pools_rest" if circuit.opens else "no_room", arm))
+                later.append((now_s + self._busy_s(ask), "pools_rest" if circuit.opens else "no_room", arm))
             elif (wait := self._worth_waiting(ask, later, arm, now_s)) is not None:
                 return wait
             elif (identity := self._take(ask, arm, now_s)) is not None:
@@ -164,22 +180,23 @@ class Broker:
         n_bytes: int = 0,
         answered: bool = True,
         linked: bool = False,
-        warm_up: bool = False,
+        visit: str = PAGE,
     ) -> Heard:
         """Learn from the verdict of a try that ``identity`` made. ``answered``: there was a response.
 
-        ``linked``: the page was linked from another of the site. ``warm_up``: a visit only made to enter the site.
+        ``linked``: the page was linked from another of the site. ``visit``: what was asked for. That the DOOR or
+        robots.txt are open says nothing about the pages behind; a refusal there does.
         """
         site, pool = identity.site, identity.arm.pool
         if verdict.outcome not in (GOOD, GONE):
             self.ledger.wasted(site, pool, identity.arm.country, n_bytes)
-        if verdict.outcome == GOOD:
+        if verdict.outcome == GOOD and visit == PAGE:
             identity.right += 1
         delay_s = None
-        suspicion = self.binding.is_suspicion(site, pool.name, identity.id, verdict, linked=linked)
-        if not suspicion and not (
-            warm_up and verdict.outcome == GOOD
-        ):  # an open door says nothing about the rooms
+        suspicion = visit != ROBOTS and self.binding.is_suspicion(
+            site, pool.name, identity.id, verdict, linked=linked
+        )
+        if not suspicion and (visit == PAGE or verdict.outcome != GOOD):
             sign = self._learn(identity, verdict, n_bytes, now_s)
             delay_s = self.pace.hear(site, sign, now_s) if sign else None
         self._learn_of_gateway(identity, verdict, now_s)
@@ -189,8 +206,8 @@ class Broker:
             self.roster.retire(identity.id, "fresh", now_s)
         elif identity.closing and not identity.in_flight:
             self.roster.retire(identity.id, "pool_changed", now_s)
-        opened, dead = self._watch(pool, verdict, now_s, answered=answered)
-        return Heard(opened, dead, delay_s)
+        opened, dead = self._watch(pool, identity.arm.country, verdict, now_s, answered=answered)
+        return Heard(opened, dead, delay_s, suspicion)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -203,10 +220,14 @@ class Broker:
         if (ask.country and country != ask.country) or not self.circuits.may(pool, ask.site, country, now_s):
             return None
         if ask.sticky and not self.roster.has_room(kept):
-            return Wait(now_s + BUSY_WAIT_S, "sticky_busy")
+            return Wait(now_s + self._busy_s(ask), "sticky_busy")
         if self.circuits.of(pool).room(pool, self.roster.through(pool)) <= 0:
-            return Wait(now_s + BUSY_WAIT_S, "no_room")
+            return Wait(now_s + self._busy_s(ask), "no_room")
         return self.roster.keep(kept.id, ask.site, now_s)
+
+    def _busy_s(self, ask: Ask) -> float:
+        """Seconds until it asks again for room: longer each time, and not all at once."""
+        return min(BUSY_WAIT_MAX_S, BUSY_WAIT_S * 2.0**ask.waits) * (0.5 + self.chance.random() / 2)
 
     def _arm(self, ask: Ask, able: Sequence[Pool], mode: str, frugal: bool, now_s: float) -> Arm | None:
         return self.chooser.arm(
@@ -234,7 +255,7 @@ class Broker:
             if why == "pools_rest":
                 continue  # one request tries whether it works again; nobody else waits for that
             if free_s - now_s <= left_s and WORTH * self._expected_usd(ask.site, wanted.pool, now_s) <= mine:
-                return Wait(max(free_s, now_s + BUSY_WAIT_S), why)
+                return Wait(max(free_s, now_s + BUSY_WAIT_S / 2), why)
         return None
 
     def _expected_usd(self, site: str, pool: Pool, now_s: float) -> float:
@@ -251,23 +272,31 @@ class Broker:
         )
         if soon is not None or crowded:
             free_s, why, _ = soon or crowded[0]
-            return Wait(max(free_s, now_s + BUSY_WAIT_S), why)
+            return Wait(max(free_s, now_s + BUSY_WAIT_S / 2), why)
         for _, _, arm in later:
             if (identity := self._take(ask, arm, now_s, last_resort=True)) is not None:
                 return identity
         could = [pool for pool in able if self.circuits.serves(pool, ask.site, ask.country, now_s)]
         rested_s = self.circuits.resting_until_s(could, now_s)
         if able and self.circuits.hopeless(able):
-            raise GatewayError(
-                ask.pool or "any", 0, "refuses our password or has no traffic left", IMPOSSIBLE
-            )
+            why = f"{_named(able)}: the password is refused, or no traffic is left"
+            raise GatewayError("", 0, why, IMPOSSIBLE)
         if rested_s is not None:
-            return Wait(rested_s, "pools_rest")
+            return Wait(min(rested_s, now_s + LOOK_AGAIN_S), "pools_rest")
+        if not able and not ask.country:
+            raise GatewayError("", 0, "every pool of proxies.toml is for requests that name it", IMPOSSIBLE)
         if not able:
-            raise GatewayError(ask.pool or "any", 0, f"has no exit in {ask.country}", IMPOSSIBLE)
+            countries = sorted({country for pool in self.pools for country in pool.countries})
+            asked = f"pool {ask.pool}" if ask.pool else "no pool"
+            verb = "cannot" if ask.pool else "can"
+            why = f"{asked} {verb} be asked for {ask.country}; proxies.toml has {', '.join(countries) or 'no countries'}"
+            raise GatewayError("", 0, why, IMPOSSIBLE)
         if all(ask.site in self.circuits.of(pool).forbidden for pool in able):
-            raise GatewayError(ask.pool or "any", 0, "is refused this site by its provider", IMPOSSIBLE)
-        raise GatewayError(ask.pool or "any", 0, "has no exit for this page now", gateway.NO_EXIT)
+            raise GatewayError("", 0, f"{_named(able)}: the provider refuses {ask.site}", IMPOSSIBLE)
+        filled_s = self.circuits.empty_until_s(able, ask.country, now_s)
+        if filled_s is not None:
+            return Wait(min(filled_s, now_s + LOOK_AGAIN_S), "pools_rest")
+        raise GatewayError(ask.pool, 0, "no pool has an exit for this page now", gateway.NO_EXIT)
 
     def _learn(self, identity: Identity, verdict: Verdict, n_bytes: int, now_s: float) -> str:
         """Change what is believed about the site; returns what the page says about our speed."""
@@ -288,7 +317,9 @@ class Broker:
         tired = identity.right > 0 and self.roster.stamina.refused(site, arm.pool.name, identity.uses)
         self.beliefs.blocked(site, arm.pool.name, n_bytes, now_s, tired=tired)
         self.chooser.report(site, arm.pool, good=False)
-        return pace.TIRED if tired else ""
+        return (
+            pace.TIRED if tired or arm.pool.kind == "direct" else ""
+        )  # a new identity there is no new address
 
     def _learn_of_gateway(self, identity: Identity, verdict: Verdict, now_s: float) -> None:
         pool = identity.arm.pool
@@ -308,7 +339,9 @@ class Broker:
             cool_s, everywhere = limits.fault_cool_s, verdict.rule.startswith("gateway_")
         self.roster.retire(identity.id, verdict.rule, now_s, cool_s=cool_s, everywhere=everywhere)
 
-    def _watch(self, pool: Pool, verdict: Verdict, now_s: float, *, answered: bool) -> tuple[str, str]:
+    def _watch(
+        self, pool: Pool, country: str, verdict: Verdict, now_s: float, *, answered: bool
+    ) -> tuple[str, str]:
         """Tell a pool that fails from a site that does: only the first is held against the pool."""
         if pool.kind == "direct":
             if answered:
@@ -318,6 +351,8 @@ class Broker:
             self._unanswered = 0
             self._answered.add(pool.name)
             self.circuits.answered(pool, now_s)
+            if answered:
+                self.circuits.filled(pool, country)
             self.beliefs.reached(pool.name, now_s, answered=True)
             return "", ""
         silent = verdict.rule in SILENCE and pool.name not in self._answered
@@ -333,3 +368,7 @@ class Broker:
             why = f"{self._unanswered} tries in a row had no answer of a pool, the last: {verdict.evidence}"
             return opened, why
         return opened, ""
+
+
+def _named(pools: Sequence[Pool]) -> str:
+    return ("pool " if len(pools) == 1 else "pools ") + ", ".join(pool.name for pool in pools)

@@ -35,12 +35,13 @@ _WORDS = {
     gateway.TRANSIENT: "failed on its way: try again, and ask the provider where it stays so",
     "unreachable": "does not answer: check host and port in proxies.toml, and whether the provider is up",
     "timeout": "no answer in time: the exits are slow or gone",
+    "dns": "{host} has no address here: set PROXY_CHECK_URL to a page you can reach",
+    "connection_refused": "{host} takes no connection: set PROXY_CHECK_URL to a page you can reach",
     "certificate_refused": "opens TLS with an authority that is not trusted: intercepts = true if the provider says so, "
     "or TLS_CA_FILE",
 }
-_SAID = re.compile(
-    r"^pool \S+ |\s*\(\w+\)$"
-)  # what the text of a GatewayError has around the gateway's own words
+# What the text of a GatewayError has around the gateway's own words, and what _WORDS say already.
+_SAID = re.compile(r"^pool \S+ |^does not answer: |\s*\(\w+\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Row:
     latency_worst_s: float | None
     errors: tuple[str, ...]
     notes: tuple[str, ...]
-    works: bool
+    works: bool | None  # None: it was not tried
 
 
 def tries_of(pool: Pool, wanted: int) -> int:
@@ -90,8 +91,8 @@ def read_answer(body: str) -> tuple[str, str]:
     return _find(answer, _ADDRESS_KEYS, _address), country
 
 
-def judge(verdict: Verdict, host: str, body: str, latency_s: float) -> Try:
-    """The outcome of one request to ``host``; ``body`` '' where no page came."""
+def judge(verdict: Verdict, host: str, body: str, latency_s: float, asked: str = "") -> Try:
+    """The outcome of one request to ``host`` from the country ``asked`` for; ``body`` '' where no page came."""
     if verdict.outcome == GOOD:
         address, country = read_answer(body)
         if address:
@@ -103,11 +104,15 @@ def judge(verdict: Verdict, host: str, body: str, latency_s: float) -> Try:
         return Try(
             error=f"{host} refuses this exit ({verdict.rule}): the pool works, the page is a bad choice"
         )
-    said = _SAID.sub("", _SAID.sub("", verdict.evidence)).strip()
+    said = verdict.evidence
+    for _ in range(3):  # one thing after the other stands at its begin or end
+        said = _SAID.sub("", said).strip()
     words = _WORDS.get(verdict.kind) if verdict.outcome == FAULT else f"{host} answers with {verdict.rule}"
     if words is None:
         return Try(error=f"{verdict.rule}: {said}")
     text = words.format(host=host)
+    if asked and verdict.kind == gateway.CONFIG:
+        text += ", or this country"
     return Try(error=f"{text} ({said})" if said else text, final=verdict.kind in NOTHING_HELPS)
 
 
@@ -146,9 +151,32 @@ def summarise(pool: Pool, asked: str, tries: Sequence[Try]) -> Row:
 
 
 def not_asked(pool: Pool, asked: str, why: str) -> Row:
-    """The row of a pool that was not asked, and is not to blame for it."""
+    """The row of a pool that was not tried, and neither works nor fails."""
     row = summarise(pool, asked, ())
-    return Row(**{**{name: getattr(row, name) for name in Row.__slots__}, "notes": (why,), "works": True})
+    return Row(**{**{name: getattr(row, name) for name in Row.__slots__}, "notes": (why,), "works": None})
+
+
+def outcome(rows: Sequence[Row]) -> tuple[bool | None, str]:
+    """Whether all works, and a sentence on it. False: a pool fails; None: for a country no pool could be tried."""
+    failing = dict.fromkeys(row.pool for row in rows if row.works is False)
+    tried = {row.asked for row in rows if row.works is not None}
+    nowhere = dict.fromkeys(row.asked for row in rows if row.asked not in tried)
+    some = {row.pool for row in rows if row.works is not None}
+    left = dict.fromkeys(
+        f"{row.pool} ({row.asked})" if row.pool in some else row.pool
+        for row in rows
+        if row.works is None and row.asked not in nowhere
+    )
+    said = []
+    if failing:
+        said.append(f"does not work: {', '.join(failing)}")
+    elif tried:
+        said.append("every pool that was tried works" if left or nowhere else "every pool works")
+    if nowhere:
+        said.append(f"no pool can be asked for {', '.join(nowhere)}: add it to `countries` of a pool")
+    if left:
+        said.append(f"not tried: {', '.join(left)}")
+    return (False if failing else None if nowhere else True), "; ".join(said)
 
 
 def _address(value: Any) -> str:

@@ -22,6 +22,7 @@ UNPROVEN_ROOM = (
 )
 SHRINK = 0.7  # of the requests at once, when the gateway says that there are too many
 GROW_AFTER = 50  # answers after which one more request at once is tried again
+EMPTIES_MAX = 3  # answers in a row that a country has no exits, after which nobody waits for them
 EMPTY_S = 60.0  # seconds that a country without exits is not asked for at a pool
 
 
@@ -36,13 +37,14 @@ class Circuit:
     proven: bool = False  # something came back through it in this run
     limit: int = 0
     answers: int = 0  # since the limit last changed
+    empties: dict[str, int] = field(default_factory=dict)  # in a row, by country
     empty_until_s: dict[str, float] = field(default_factory=dict)  # by country
     forbidden: set[str] = field(default_factory=set)  # sites that its gateway refuses
 
     def room(self, pool: Pool, in_flight: int) -> int:
         """How many more requests may go through it now, where ``in_flight`` do."""
         limits = [limit for limit in (self.limit, pool.threads) if limit]
-        if not self.proven or self.opens:
+        if pool.kind != "direct" and (not self.proven or self.opens):
             limits.append(1 if self.opens else UNPROVEN_ROOM)
         return (min(limits) - in_flight) if limits else 1_000_000
 
@@ -113,7 +115,22 @@ class Circuits:
 
     def empty(self, pool: Pool, country: str, now_s: float) -> None:
         """The gateway has no exit in ``country`` now."""
-        self.of(pool).empty_until_s[country] = now_s + EMPTY_S
+        circuit = self.of(pool)
+        circuit.empties[country] = circuit.empties.get(country, 0) + 1
+        circuit.empty_until_s[country] = now_s + EMPTY_S
+
+    def filled(self, pool: Pool, country: str) -> None:
+        """Something came back from ``country``."""
+        self.of(pool).empties.pop(country, None)
+
+    def empty_until_s(self, pools: Iterable[Pool], country: str, now_s: float) -> float | None:
+        """When one of ``pools`` may have exits in ``country`` again; None where none rests for want of them, or too often."""
+        ends = [
+            circuit.empty_until_s.get(country, 0.0)
+            for circuit in map(self.of, pools)
+            if circuit.empties.get(country, 0) < EMPTIES_MAX
+        ]
+        return min((end for end in ends if end > now_s), default=None)
 
     def forbid(self, pool: Pool, site: str) -> None:
         """The gateway refuses this site for good; it may serve every other."""

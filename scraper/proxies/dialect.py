@@ -186,14 +186,17 @@ class Provider:
             raise ConfigError(where, targets, f"{self.name} would read these together as something else")
         return plain
 
-    def minutes(self, asked: int | None, where: str) -> int:
-        """Return how long sessions are to last: ``asked``, or what is usual here. Raises ConfigError out of bounds."""
+    def minutes(self, asked: int | None, where: str, beside: str = "") -> int:
+        """Return how long sessions are to last: ``asked``, or what is usual here.
+
+        Raises ConfigError out of bounds; ``beside``: what else the pool says that may have set them.
+        """
         rules = self.sessions
         if asked is None:
             return min(rules.minutes, rules.longest or rules.minutes)
         if asked < rules.shortest or (rules.longest and asked > rules.longest):
             upto = f"{rules.shortest} to {rules.longest}" if rules.longest else f"{rules.shortest} or more"
-            raise ConfigError(where, asked, f"must be whole minutes, {upto}, for {self.name}")
+            raise ConfigError(where, asked, f"must be whole minutes, {upto}, for {self.name}{beside}")
         return asked
 
     def strictly(self) -> Provider:

@@ -1,4 +1,4 @@
-"""RULE. What is believed about each pool at a site, and why the next request would go where it goes.
+"""RULE. What is estimated for each pool at a site, and why the next request would go where it goes.
 
 It asks the same chooser as a crawl, ``DRAWS`` times, and puts what it sees into plain rows and one sentence.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import difflib
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scraper.proxies.beliefs import ANYWHERE, DEFAULT_SHARE, STRENGTH, Beliefs
+from scraper.proxies.beliefs import ANYWHERE, DEFAULT_SHARE, STRENGTH, Beliefs, place_of
 from scraper.proxies.choice import Chooser, Terms
 from scraper.proxies.pools import Pool
 
 DRAWS = 1000  # a share of them is right to 3 points
-INTERVAL = (0.05, 0.95)  # of the believed share: nine in ten
+INTERVAL = (0.05, 0.95)  # of the estimated share: nine in ten
 NEAREST = 5  # known sites that are named for an unknown one
 _NOW_S = 0.0  # what was loaded is already discounted up to now
 
@@ -29,7 +29,7 @@ class Row:
     usd_per_gb: float
     right: float
     blocks: float
-    share: float  # of right pages, believed, where no country is refused
+    share: float  # of right pages, estimated, where no country is refused
     low: float
     high: float
     country: str  # the one it would be asked for, where the site refuses some; '': any
@@ -43,16 +43,23 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A country ('' for any) at a site that refuses some: the share of pages that are not refused for it, believed."""
+    """A place at a site that refuses countries. ``passes``: estimated share of pages that are not refused there.
+
+    ``country`` with ``pool`` '': the same for every pool. ``country`` '': wherever the exits of ``pool`` happen to be.
+    """
 
     country: str
+    pool: str
     passes: float
     chosen: float
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``rows``: the most chosen first. ``places``: only where the site has refused a country. ``nearest``: known sites."""
+    """``rows``: the most chosen first. ``places``: only where the site has refused a country. ``nearest``: known sites.
+
+    ``notes``: what to know before the rows are read.
+    """
 
     site: str
     known: bool
@@ -60,6 +67,7 @@ class Answer:
     rows: tuple[Row, ...]
     places: tuple[Place, ...]
     nearest: tuple[str, ...]
+    notes: tuple[str, ...]
     why: str
 
 
@@ -77,12 +85,11 @@ def explain(
     able = [pool for pool in pools if not pool.on_request]
     arms = [arm for _ in range(DRAWS if able else 0) if (arm := chooser.arm(site, able, _NOW_S)) is not None]
     by_pool = Counter(arm.pool.name for arm in arms)
-    by_place = Counter(arm.country for arm in arms)
-    passes = {ANYWHERE: 1.0}
-    if beliefs.refuses_countries(site):
-        for country in (ANYWHERE, *terms.countries):
-            good, bad = beliefs.place_shape(site, country, _NOW_S)
-            passes[country] = good / (good + bad)
+    refuses = beliefs.refuses_countries(site)
+    passes = {country: _passes(site, country, beliefs) for country in terms.countries} if refuses else {}
+    anywhere = {
+        pool.name: _passes(site, place_of(ANYWHERE, pool.name), beliefs) if refuses else 1.0 for pool in pools
+    }
     rows = [
         _row(
             site,
@@ -90,21 +97,22 @@ def explain(
             beliefs,
             chooser,
             chance,
-            passes,
+            {ANYWHERE: anywhere[pool.name], **passes},
             by_pool[pool.name] / DRAWS,
             seen_s_ago.get(pool.name),
         )
         for pool in pools
     ]
     rows.sort(key=lambda row: (row.on_request, -row.chosen, row.usd_per_right_page))
-    places = [Place(country, share, by_place[country] / DRAWS) for country, share in passes.items()]
+    places = _places(pools, passes, anywhere, Counter((arm.country, arm.pool.name) for arm in arms))
     return Answer(
         site=site,
         known=known,
         strategy=terms.strategy,
         rows=tuple(rows),
-        places=tuple(places) if beliefs.refuses_countries(site) else (),
+        places=tuple(places) if refuses else (),
         nearest=() if known else nearest(site, beliefs),
+        notes=tuple(_notes(pools, terms, refuses)),
         why=_why(rows, terms, known),
     )
 
@@ -113,6 +121,35 @@ def nearest(site: str, beliefs: Beliefs) -> tuple[str, ...]:
     """The known sites whose names are most like ``site``; where none is, the first by name."""
     names = sorted(beliefs.sites())
     return tuple(difflib.get_close_matches(site, names, NEAREST, cutoff=0.5) or names[:NEAREST])
+
+
+def _passes(site: str, place: str, beliefs: Beliefs) -> float:
+    good, bad = beliefs.place_shape(site, place, _NOW_S)
+    return good / (good + bad)
+
+
+def _places(
+    pools: Sequence[Pool],
+    passes: Mapping[str, float],
+    anywhere: Mapping[str, float],
+    drawn: Mapping[tuple[str, str], int],
+) -> Iterator[Place]:
+    """Every country that is allowed; then each pool that has none of them, or goes without one all the same."""
+    for country, share in passes.items():
+        yield Place(country, "", share, sum(n for (code, _), n in drawn.items() if code == country) / DRAWS)
+    for pool in pools:
+        n = drawn.get((ANYWHERE, pool.name), 0)
+        if n or not passes.keys() & set(pool.countries):
+            yield Place(ANYWHERE, pool.name, anywhere[pool.name], n / DRAWS)
+
+
+def _notes(pools: Sequence[Pool], terms: Terms, refuses: bool) -> Iterator[str]:
+    if refuses and not terms.countries:
+        yield (
+            "The site refuses countries. The spider's proxy_countries are not known here: add --country us,de."
+        )
+    if missing := [code for code in terms.countries if not any(code in pool.countries for pool in pools)]:
+        yield f"no pool can be asked for {', '.join(missing)}: add it to `countries` of a pool"
 
 
 def _row(
@@ -160,7 +197,7 @@ def _why(rows: Sequence[Row], terms: Terms, known: bool) -> str:
     if not others:
         return f"{begin}: there is no other pool."
     second = min(others, key=lambda row: row.usd_per_right_page)
-    passed = f"{first.share:.0%} of its pages are believed to be right"
+    passed = f"{first.share:.0%} of its pages are estimated to be right"
     if first.country:
         passed += f" if exits in {first.country} are asked for, since the site refuses countries"
     if not known:

@@ -79,6 +79,11 @@ class ProxyDownloadHandler(BaseHttpDownloadHandler):
         """Raises the exceptions of scrapy.exceptions and of scraper.errors; none of them names a secret."""
         identities = self._middleware()
         identity = identities.roster.get(str(request.meta.get(names.IDENTITY, "")))
+        if identity is None and request.meta.get(
+            names.LEASED
+        ):  # retired by another request while this one waited
+            pool = str(request.meta.get(names.POOL, ""))
+            raise GatewayError(pool, 0, "the identity of this request is gone", gateway.SESSION_LOST)
         if identity is None:
             raise TargetRefused(
                 request.url, "no identity was assigned to it, and nothing goes out without one"

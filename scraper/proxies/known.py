@@ -1,4 +1,4 @@
-"""I/O. When each pool was last seen at a site, from the file of what was learnt; it is read only, and may be in use."""
+"""I/O. When each pool was last seen at a site, from the file of what was learned; it is read only, and may be in use."""
 
 from __future__ import annotations
 

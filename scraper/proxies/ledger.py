@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from scraper.proxies.pools import Pool
@@ -86,15 +87,17 @@ class Ledger:
         return FRUGAL if max(of_run, site_share) >= budget.soft else ""
 
     def said(self, site: str) -> str:
-        """The budget and what was spent, in words."""
+        """What is spent of the budget that is spent most, in words."""
         budget, of_site = self.budget, self._of_site(site)
-        text = f"${self.total.usd:.4f} and {self.total.bytes / BYTES_PER_GB:.4f} GB are spent"
-        if self.standing(site) == SITE_SPENT:
-            return (
-                f"${of_site.usd:.4f} and {of_site.bytes / BYTES_PER_GB:.4f} GB are spent on {site}; "
-                f"PROXY_SITE_BUDGET_USD = {budget.site_usd:g}, PROXY_SITE_BUDGET_GB = {budget.site_gb:g}"
-            )
-        return f"{text}; PROXY_BUDGET_USD = {budget.usd:g}, PROXY_BUDGET_GB = {budget.gb:g}"
+        limits = (
+            ("PROXY_BUDGET_USD", "", self.total.usd, budget.usd),
+            ("PROXY_BUDGET_GB", "", self.total.bytes / BYTES_PER_GB, budget.gb),
+            ("PROXY_SITE_BUDGET_USD", f" for {site}", of_site.usd, budget.site_usd),
+            ("PROXY_SITE_BUDGET_GB", f" for {site}", of_site.bytes / BYTES_PER_GB, budget.site_gb),
+        )
+        name, whose, spent, limit = max(limits, key=lambda each: _share(each[2], each[3]))
+        unit = "GB" if name.endswith("GB") else "USD"
+        return f"{_number(spent)} of {_number(limit)} {unit} ({name}) are spent{whose}"
 
     def take(self) -> dict[str, float]:
         """Stats keys and what to add to each since the last call."""
@@ -140,3 +143,8 @@ class Ledger:
 
 def _share(spent: float, limit: float) -> float:
     return spent / limit if limit else 0.0
+
+
+def _number(value: float) -> str:
+    """Three digits that count, without an exponent."""
+    return f"{value:,.2f}" if value >= 1 else f"{value:.{max(2, 2 - math.floor(math.log10(value or 1)))}f}"

@@ -7,6 +7,7 @@ redirect comes back here and keeps its identity while that is alive.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 import random
 import time
@@ -24,7 +25,7 @@ from scraper.errors import BudgetSpent, GatewayError, TargetRefused
 from scraper.proxies import sources, state, stock
 from scraper.proxies.addresses import is_private_host
 from scraper.proxies.beliefs import Beliefs
-from scraper.proxies.broker import Ask, Broker, Wait
+from scraper.proxies.broker import DOOR, IMPOSSIBLE, PAGE, ROBOTS, Ask, Broker, Wait
 from scraper.proxies.connections import Connections
 from scraper.proxies.cookies import IdentityCookiesMiddleware
 from scraper.proxies.ledger import RUN_SPENT, Ledger
@@ -34,7 +35,7 @@ from scraper.proxies.profiles import PLAIN_HEADERS, Profile, headers_of
 from scraper.proxies.roster import Identity, Roster
 from scraper.proxies.stamina import Stamina
 from scraper.proxies.upkeep import Upkeep
-from scraper.verdicts import GOOD, Verdict
+from scraper.verdicts import BLOCKED, GOOD, Verdict
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -53,6 +54,7 @@ _PROFILE_HEADERS = (
     b"Accept",
     b"Accept-Language",
 )
+_ASKS = (names.ASK_COUNTRY, names.ASK_POOL, names.ASK_STICKY, names.ASK_FRESH)
 _SPIDERS_CHOICE = ("Accept", "Accept-Language")  # kept where the spider set them: an API wants its own
 
 
@@ -82,8 +84,7 @@ class IdentityMiddleware:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        named = getattr(crawler.spider, "proxy_countries", None) or ()
-        options = Options.read(crawler.settings, tuple(str(code).lower() for code in named))
+        options = Options.read(crawler.settings, getattr(crawler.spider, "proxy_countries", None) or ())
         return cls(crawler, options, Connections.read(crawler.settings))
 
     def _new_broker(self) -> Broker:
@@ -119,9 +120,9 @@ class IdentityMiddleware:
 
     async def process_request(self, request: Request) -> Request | None:
         site = self._checked_site(request)
+        if names.NOT_BEFORE in request.meta and (later := await self._park(request)) is not None:
+            return later
         found = self._lease(request, site)
-        if isinstance(found, Wait) and request.callback is NO_CALLBACK:
-            found = await self._wait_here(request, site, found)
         if isinstance(found, Wait):
             return self._later(request, site, found)
         if (
@@ -170,7 +171,18 @@ class IdentityMiddleware:
             keep=str(meta.get(names.IDENTITY, "")),
             attempt=meta.get(names.ATTEMPT, 1),
             waited_s=meta.get(names.WAITED, 0.0),
+            waits=meta.get(names.WAITS, 0),
+            blocked_by=meta.get(names.BLOCKED_BY, {}),
         )
+        for key in meta:
+            if key.startswith("proxy_") and key not in _ASKS:
+                near = difflib.get_close_matches(key, _ASKS, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_ASKS)}"
+                raise TargetRefused(request.url, f'meta["{key}"] is not known; {hint}')
+        if ask.sticky and ask.fresh:
+            raise TargetRefused(
+                request.url, "it asks for proxy_sticky and proxy_fresh, which contradict each other"
+            )
         if ask.pool and ask.pool not in (known := [pool.name for pool in self.broker.pools]):
             raise TargetRefused(request.url, f"it asks for pool {ask.pool!r}; known: {', '.join(known)}")
         try:
@@ -184,31 +196,37 @@ class IdentityMiddleware:
             self._clear_retired()
         if isinstance(found, Identity):
             meta[names.LEASED] = found.id
+            meta.pop(names.WAITS, None)
             if found.uses == 1:
                 self._count("proxies/identities")
         return found
 
-    async def _wait_here(self, request: Request, site: str, wait: Wait) -> Identity | Wait:
-        """For what Scrapy asks for itself. Raises GatewayError where it takes longer than a slot may be parked."""
-        deadline_s = time.monotonic() + PARKED_S
-        found: Identity | Wait = wait
-        while isinstance(found, Wait):
-            now_s = time.monotonic()
-            if found.until_s > deadline_s:
-                raise GatewayError("any", 0, f"has no exit for this page now ({found.why})", "no_exit")
-            await asyncio.sleep(max(0.0, found.until_s - now_s))
-            found = self._lease(request, site)
-        return found
+    async def _park(self, request: Request) -> Request | None:
+        """Let a request wait here that does not come by the frontier (robots.txt, ``engine.download_async``): it would come
+        back at once. For PARKED_S at most; then it goes round once more. Raises GatewayError where the crawl is closing."""
+        until_s = request.meta.pop(names.NOT_BEFORE)
+        await asyncio.sleep(min(PARKED_S, max(0.0, until_s - time.monotonic())))
+        slot = self.crawler.engine._slot
+        if self._closing is not None or (slot is not None and slot.closing):
+            raise GatewayError("", 0, "the crawl is closing", IMPOSSIBLE)
+        if until_s <= time.monotonic():
+            return None
+        return request.replace(meta={**request.meta, names.NOT_BEFORE: until_s}, dont_filter=True)
 
     def _later(self, request: Request, site: str, wait: Wait) -> Request:
         """The same request for when it is worth asking again; that it waited is no try."""
         waits_s = max(0.0, wait.until_s - time.monotonic())
-        meta = {**request.meta, names.NOT_BEFORE: wait.until_s}
+        meta = {
+            **request.meta,
+            names.NOT_BEFORE: wait.until_s,
+            names.WAITS: request.meta.get(names.WAITS, 0) + 1,
+        }
         if wait.why != "pools_rest":
             meta[names.WAITED] = meta.get(names.WAITED, 0.0) + waits_s
         if wait.why == "exits_rest" and not request.meta.get(names.ASK_POOL):
             self.crawler.signals.send_catch_log(names.SITE_WAIT, host=site, wait_s=waits_s)
         self._count(f"proxies/waits/{wait.why}")
+        self.crawler.signals.send_catch_log(names.PAGE_PUT_OFF, request=request)
         return request.replace(meta=meta, dont_filter=True)
 
     async def _enter(self, request: Request, identity: Identity) -> None:
@@ -273,7 +291,7 @@ class IdentityMiddleware:
             self._close_spider(RUN_SPENT, ledger.said(site))
         elif standing and not self._frugal:
             self._frugal = True
-            logger.warning("a budget is nearly spent or spent for %s: %s", site, ledger.said(site))
+            logger.warning("a budget is nearly spent: %s", ledger.said(site))
         if self._closed:
             self.upkeep.publish()
 
@@ -291,16 +309,22 @@ class IdentityMiddleware:
             n_bytes=request.meta.get(names.WIRE_BYTES, 0),
             answered=response is not None,
             linked=_linked(request, identity.site),
-            warm_up=bool(request.meta.get(names.WARM_UP)),
+            visit=_visit(request),
         )
         self._clear_retired()
+        if verdict.outcome == BLOCKED and verdict.kind != "geo" and not heard.suspicion:
+            blocked_by, pool = request.meta.get(names.BLOCKED_BY, {}), identity.arm.pool.name
+            request.meta[names.BLOCKED_BY] = {**blocked_by, pool: blocked_by.get(pool, 0) + 1}
         if heard.delay_s is not None:
             self.crawler.signals.send_catch_log(names.SITE_PACE, host=identity.site, delay_s=heard.delay_s)
         if heard.opened:
             self._count(f"proxies/circuit_opened/{heard.opened}")
+            rests_s = self.broker.circuits.of(identity.arm.pool).rests_until_s - time.monotonic()
+            self.crawler.stats.set_value(f"proxies/refused/{heard.opened}", verdict.evidence)
             logger.warning(
-                "pool %s is left alone for a while: %s (%s)", heard.opened, verdict.evidence, verdict.rule
-            )
+                "pool %s is left alone for %.0f s: %s (%s); `scrapy proxies check` says more",
+                heard.opened, rests_s, verdict.evidence, verdict.rule,
+            )  # fmt: skip
         if heard.dead:
             self._close_spider("proxies_dead", heard.dead)
 
@@ -335,6 +359,13 @@ def _prepared(profile: Profile | None, country: str, user_agent: str) -> dict[by
     """Headers as Scrapy keeps them inside; setting them one by one costs more than choosing the proxy."""
     named = headers_of(profile, country) if profile else (("User-Agent", user_agent), *PLAIN_HEADERS)
     return dict(dict.items(Headers(named)))
+
+
+def _visit(request: Request) -> str:
+    """What it asks for: requests of Scrapy's own, without a callback, are for robots.txt."""
+    if request.meta.get(names.WARM_UP):
+        return DOOR
+    return ROBOTS if request.callback is NO_CALLBACK else PAGE
 
 
 def _referer(request: Request) -> str:

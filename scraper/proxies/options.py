@@ -10,6 +10,7 @@ from scraper.errors import ConfigError
 from scraper.options import read
 from scraper.proxies.broker import Patience
 from scraper.proxies.choice import STRATEGIES, Terms
+from scraper.proxies.grammar import COUNTRIES
 from scraper.proxies.ledger import Budget
 from scraper.proxies.roster import Limits
 from scraper.proxies.rota import ORDERS
@@ -39,7 +40,7 @@ class Options:
     user_agent: str
 
     @classmethod
-    def read(cls, settings: Any, countries: tuple[str, ...]) -> Self:
+    def read(cls, settings: Any, countries: Any) -> Self:
         """Raises ConfigError. ``countries``: those that the spider allows."""
         state = read(settings, "PROXY_STATE_FILE", str)
         return cls(
@@ -54,7 +55,7 @@ class Options:
                 strategy=_one_of(settings, "PROXY_STRATEGY", STRATEGIES),
                 min_success=_share(settings, "PROXY_MIN_SUCCESS"),
                 request_usd=read(settings, "PROXY_REQUEST_USD", float, at_least=0),
-                countries=countries,
+                countries=_countries(countries),
                 patience=read(settings, "PROXY_LADDER_BLOCKS", int, at_least=1),
             ),
             patience=Patience(
@@ -82,6 +83,13 @@ class Options:
             allow_private=read(settings, "ALLOW_PRIVATE_ADDRESSES", bool),
             user_agent=read(settings, "USER_AGENT", str),
         )
+
+
+def _countries(named: Any) -> tuple[str, ...]:
+    codes = () if isinstance(named, str) else tuple(str(code).lower() for code in named)
+    if isinstance(named, str) or not COUNTRIES.issuperset(codes):
+        raise ConfigError("proxy_countries", named, 'must be a list of two-letter codes, like ["us", "de"]')
+    return codes
 
 
 def _one_of(settings: Any, name: str, allowed: tuple[str, ...]) -> str:

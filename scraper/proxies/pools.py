@@ -6,6 +6,7 @@ its provider's own way (dialect.py). Secrets arrive here already read (sources.p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from scraper.errors import ConfigError
 from scraper.proxies.dialect import IDLE_S, MINUTES, Provider, generic
 from scraper.proxies.endpoints import HIDDEN, Endpoint, EndpointList, parse_endpoint
-from scraper.proxies.grammar import TARGETS, Wish, fields_of
+from scraper.proxies.grammar import COUNTRIES, MISWRITTEN, TARGETS, Wish, fields_of
 from scraper.proxies.provider_file import check_keys, check_one
 
 KINDS = ("direct", "list", "gateway")
@@ -91,22 +92,27 @@ def parse(
 
 def _pool(where: str, name: str, entry: Any, providers: Mapping[str, Provider]) -> Pool:
     if not isinstance(entry, dict):
-        raise ConfigError(where, HIDDEN, "must be a table")
+        raise ConfigError(where, None, "must be a table")
     named = entry.get("provider", "")
     kind = entry.get("kind", "" if not named else "list" if named == "list" else "gateway")
     check_one(kind, KINDS, f"{where}.kind")
     if kind == "direct":
-        check_keys(entry, {"kind", "on_request"}, where)
+        check_keys(entry, {"kind", "on_request"}, where, "a direct pool")
         return Pool(name, kind, on_request=_flag(where, entry, "on_request"))
     named = named or ("list" if kind == "list" else "generic")
     check_one(named, sorted(providers), f"{where}.provider", " or a file of yours, like ./my-provider.toml")
     if (named, kind) in (("list", "gateway"), ("generic", "list")):
         raise ConfigError(f"{where}.kind", kind, f"does not go with provider {named}")
+    if kind == "gateway" and "strict" in entry and not providers[named].strict.parts:
+        able = ", ".join(name for name, each in sorted(providers.items()) if each.strict.parts) or "none"
+        raise ConfigError(
+            f"{where}.strict", entry["strict"], f"{named} has no `strict` ({able} has); leave it out"
+        )
     return (_list_pool if kind == "list" else _gateway_pool)(where, name, entry, providers[named])
 
 
 def _list_pool(where: str, name: str, entry: dict[str, Any], provider: Provider) -> Pool:
-    check_keys(entry, _COMMON | {"file", "proxies"}, where)
+    check_keys(entry, _COMMON | {"file", "proxies"}, where, "a list pool")
     lines = entry.get("proxies", [])
     if not isinstance(lines, Iterable) or isinstance(lines, str):
         raise ConfigError(f"{where}.proxies", HIDDEN, 'must be a list, like ["http://10.0.0.1:3128"]')
@@ -122,7 +128,7 @@ def _gateway_pool(where: str, name: str, entry: dict[str, Any], provider: Provid
     account = provider.account_keys
     targets = set(provider.targets) - {"country"}
     known = _COMMON | _GATEWAY | account | targets | ({"strict"} if provider.strict.parts else set())
-    check_keys(entry, known | (_PARTS if provider.name == "generic" else set()), where)
+    check_keys(entry, known | (_PARTS if provider.name == "generic" else set()), where, "this pool")
     if provider.name == "generic":
         provider = _with_parts(where, entry, provider)
     strict = _flag(where, entry, "strict")
@@ -141,7 +147,8 @@ def _gateway_pool(where: str, name: str, entry: dict[str, Any], provider: Provid
     asked = entry.get("session_minutes")
     if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
         raise ConfigError(f"{where}.session_minutes", asked, "must be whole minutes, 1 or more")
-    minutes = provider.minutes(asked, f"{where}.session_minutes")
+    beside = " with strict = true" if strict else " with session_ports" if provider.by_port else ""
+    minutes = provider.minutes(asked, f"{where}.session_minutes", beside)
     pool = _bought(where, entry, Pool(name, "gateway", provider=provider))
     if pool.countries and "country" not in provider.fields:
         raise ConfigError(
@@ -161,13 +168,17 @@ def _bought(where: str, entry: dict[str, Any], pool: Pool) -> Pool:
     """The pool with what every kind of pool may be told: price, countries, threads, and when it is used."""
     tiers = pool.provider.price.tiers
     price = entry.get("usd_per_gb", tiers[0][1] if tiers else None)
+    if price is None:
+        seller = {"list": "a list of proxies", "generic": "a gateway of any provider"}.get(
+            pool.provider.name, pool.provider.name
+        )
+        raise ConfigError(
+            f"{where}.usd_per_gb",
+            None,
+            f"no price is known for {seller}: write what you pay, as usd_per_gb = 4.0 (USD for 1e9 bytes)",
+        )
     if not isinstance(price, int | float) or isinstance(price, bool) or not 0 <= price < float("inf"):
         raise ConfigError(f"{where}.usd_per_gb", price, "must be a price in USD for 1e9 bytes, 0 or more")
-    countries = entry.get("countries", [])
-    if not isinstance(countries, list) or any(not _is_country(code) for code in countries):
-        raise ConfigError(
-            f"{where}.countries", countries, 'must be a list of two-letter codes, like ["us", "de"]'
-        )
     threads = entry.get("threads", 0)
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 0:
         raise ConfigError(
@@ -176,11 +187,29 @@ def _bought(where: str, entry: dict[str, Any], pool: Pool) -> Pool:
     return replace(
         pool,
         usd_per_gb=float(price),
-        countries=tuple(dict.fromkeys(pool.provider.value("country").plain(code) for code in countries)),
+        countries=_countries(f"{where}.countries", entry.get("countries", []), pool.provider),
         threads=threads,
         intercepts=_flag(where, entry, "intercepts"),
         on_request=_flag(where, entry, "on_request"),
     )
+
+
+def _countries(where: str, given: Any, provider: Provider) -> tuple[str, ...]:
+    """The codes in plain spelling, each once: of ISO 3166-1, or of the provider's file (an alias of values.country)."""
+    if not isinstance(given, list) or any(not _is_country(code) for code in given):
+        raise ConfigError(where, given, 'must be a list of two-letter codes, like ["us", "de"]')
+    value = provider.value("country")
+    codes = tuple(dict.fromkeys(value.plain(code) for code in given))
+    for code in codes:
+        if code in COUNTRIES or any(code == ours for ours, _ in value.alias):
+            continue
+        right = MISWRITTEN.get(code)
+        raise ConfigError(
+            where,
+            None,
+            f"{code!r} is written {right}" if right else f"{code!r} is no country code (ISO 3166-1)",
+        )
+    return codes
 
 
 def _gateway(where: str, entry: dict[str, Any], provider: Provider) -> Endpoint:
@@ -188,15 +217,26 @@ def _gateway(where: str, entry: dict[str, Any], provider: Provider) -> Endpoint:
     address = parse_endpoint(str(entry.get("gateway", provider.gateway)), f"{where}.gateway")
     if address.user or address.password:
         raise ConfigError(f"{where}.gateway", HIDDEN, "holds credentials; put them in username and password")
-    check_one(address.scheme, provider.schemes, f"{where}.gateway")
+    if address.scheme not in provider.schemes:
+        raise ConfigError(
+            f"{where}.gateway",
+            f"{address.scheme}://...",
+            f"{provider.name} does not take {address.scheme}; it takes {', '.join(provider.schemes)}",
+        )
     account = {key: str(entry.get(key, "")) for key in provider.account_keys}
     password = str(entry.get("password", ""))
     for key, text in sorted({**account, "password": password}.items()):
         if not text and provider.name != "generic":
-            raise ConfigError(
-                f"{where}.{key}", "", f"is missing; the user for {provider.name} is {provider.account}"
-            )
+            wrong = "is empty" if key in entry else "is missing"
+            raise ConfigError(f"{where}.{key}", None, f"{wrong}; {_way_to(key, provider)}")
     return replace(address, user=provider.user(account), password=password)
+
+
+def _way_to(key: str, provider: Provider) -> str:
+    if key != "password":
+        return f"the user for {provider.name} is {provider.account}"
+    variable = re.sub(r"\W+", "_", provider.name.removesuffix(".toml")).strip("_").upper()
+    return f'write password = "${{{variable}_PASSWORD}}" or password_file = "..."'
 
 
 def _target(where: str, entry: dict[str, Any], pool: Pool) -> Wish:

@@ -12,7 +12,7 @@ import msgspec
 
 from scraper.errors import ConfigError
 from scraper.proxies.dialect import PLACES, SCHEMES, Price, Provider, Session
-from scraper.proxies.endpoints import HIDDEN, parse_endpoint
+from scraper.proxies.endpoints import parse_endpoint
 from scraper.proxies.gateway import CLASSES, Refusal
 from scraper.proxies.grammar import FIELDS, Grammar, Value, fields_of
 
@@ -60,7 +60,7 @@ def parse(table: Mapping[str, Any], name: str, where: str) -> Provider:
     try:
         file = msgspec.convert(dict(table), _File)
     except msgspec.ValidationError as error:
-        raise ConfigError(where, HIDDEN, str(error)) from None
+        raise ConfigError(where, None, str(error)) from None
     check_one(file.place, PLACES, f"{where}: place")
     for scheme in file.schemes:
         check_one(scheme, SCHEMES, f"{where}: schemes")
@@ -110,14 +110,16 @@ def parse(table: Mapping[str, Any], name: str, where: str) -> Provider:
     )
 
 
-def check_keys(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+def check_keys(table: Mapping[str, Any], known: Iterable[str], where: str, of: str = "this table") -> None:
     """Raise ConfigError for a key that is not ``known``, naming the nearest; its value may be secret and is not shown."""
     names = sorted(known)
     for key in table:
         if key not in names:
             near = difflib.get_close_matches(key, names, 1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{where}.{key}", HIDDEN, f"{hint}known: {', '.join(names)}")
+            raise ConfigError(
+                f"{where}.{key}", None, f"is not a key of {of}; {hint}known: {', '.join(names)}"
+            )
 
 
 def check_one(value: Any, known: Iterable[str], where: str, more: str = "") -> None:
@@ -130,7 +132,7 @@ def check_one(value: Any, known: Iterable[str], where: str, more: str = "") -> N
 
 
 def _check_all_keys(table: Mapping[str, Any], where: str) -> None:
-    check_keys(table, _names(_File), where)
+    check_keys(table, _names(_File), where, "this file")
     for key, entry in table.items():
         if key in _TABLES and isinstance(entry, dict):
             check_keys(entry, _names(_TABLES[key]), f"{where}: {key}")

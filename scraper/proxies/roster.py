@@ -19,6 +19,7 @@ from scraper.proxies.rota import Rota
 from scraper.proxies.stamina import Stamina
 
 DIRECT_IDLE_S = 600.0  # after which the cookies of a site that we ask directly are forgotten
+SWEPT = 64  # identities looked at in one lease: a burst that ends at once must not hold the crawl
 SAFETY = 0.8  # of the provider's own age and idle rules: ours end first, so that an exit never changes under its cookies
 
 
@@ -86,6 +87,9 @@ class Roster:
     _of_lists: dict[tuple[str, str], int] = field(
         default_factory=dict
     )  # live identities of list pools, by site and pool
+    _left: list[tuple[float, str, str]] = field(
+        default_factory=list
+    )  # heap: when a list pool forgets a site, if nobody is back
     _made: int = 0
 
     def get(self, identity_id: str) -> Identity | None:
@@ -145,12 +149,18 @@ class Roster:
         return identity.in_flight < self.limits.in_flight
 
     def sweep(self, now_s: float) -> None:
-        """Retire every identity that is too old or idle; each costs O(log n), once for each time it was used since."""
-        while self._ends and self._ends[0][0] < now_s:
+        """Retire those that are too old or idle, SWEPT at a time; each costs O(log n), once for each time it was used since."""
+        for _ in range(SWEPT):
+            if not self._ends or self._ends[0][0] >= now_s:
+                break
             _, identity_id = heapq.heappop(self._ends)
             identity = self._by_id.get(identity_id)
             if identity is not None and (identity.in_flight or self._check(identity, now_s)):
                 heapq.heappush(self._ends, (max(self._end_s(identity), now_s + 1.0), identity_id))
+        while self._left and self._left[0][0] < now_s:
+            _, site, pool = heapq.heappop(self._left)
+            if pool in self._rotas and (site, pool) not in self._of_lists:
+                self._rotas[pool].forget(site)
 
     def soonest_s(self, site: str, pool: Pool) -> float | None:
         """When an exit of a list pool is free again at ``site``; None where one is free now."""
@@ -273,7 +283,7 @@ class Roster:
             self._in_flight.pop((identity.site, pool), None)
 
     def _retire_of_list(self, identity: Identity, cool_s: float, now_s: float, everywhere: bool) -> None:
-        """Let its proxy rest; forget the order of a site that nobody is at and where none rests."""
+        """Let its proxy rest; the order of a site that nobody is at is forgotten when all have rested."""
         pool, place = identity.arm.pool, (identity.site, identity.arm.pool.name)
         rota = self._rotas.get(pool.name)
         if rota is None:
@@ -285,8 +295,8 @@ class Roster:
         left = self._of_lists.pop(place, 1) - 1
         if left:
             self._of_lists[place] = left
-        elif not rota.cooling(identity.site):
-            rota.forget(identity.site)
+        else:
+            heapq.heappush(self._left, (now_s + max(cool_s, self.limits.cool_s), identity.site, pool.name))
 
     def _make(self, site: str, arm: Arm, now_s: float, sticky: str, last_resort: bool) -> Identity | None:
         pool, index = arm.pool, 0

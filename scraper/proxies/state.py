@@ -37,11 +37,12 @@ def open_file(path: Path) -> None:
             database.execute(_SCHEMA)
             database.execute(f"SELECT {_COLUMNS} FROM beliefs LIMIT 0")  # noqa: S608  # another table of that name
     except (OSError, sqlite3.Error) as error:
-        raise ConfigError(
-            "PROXY_STATE_FILE",
-            str(path),
-            f'cannot be used: {error}; move it away, or set "none" to keep nothing',
-        ) from error
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> ConfigError:
+    way_out = f'cannot be used: {error}; move it away, or set "none" to keep nothing'
+    return ConfigError("PROXY_STATE_FILE", str(path), way_out)
 
 
 def load(path: Path, wall_s: float, half_life_s: float = HALF_LIFE_S, site: str = "") -> list[Row]:
@@ -50,14 +51,19 @@ def load(path: Path, wall_s: float, half_life_s: float = HALF_LIFE_S, site: str 
     query += " WHERE site IN (?, '')" if site else ""
     query += " ORDER BY at_s DESC LIMIT ?"
     rows = []
-    with closing(_connect(path)) as database:
-        database.execute(_SCHEMA)
-        for kind, of, name, good, bad, page, block, at_s in database.execute(
-            query, (site, 8 * SITES_MAX) if site else (8 * SITES_MAX,)
-        ):
-            factor = 0.5 ** (max(0.0, wall_s - at_s) / half_life_s)
-            factor *= min(1.0, CARRIED / max(1e-9, (good + bad) * factor))
-            rows.append(Row(kind, of, name, good * factor, bad * factor, page, block))
+    try:
+        with closing(_connect(path)) as database:
+            database.execute(_SCHEMA)
+            for kind, of, name, good, bad, page, block, at_s in database.execute(
+                query, (site, 8 * SITES_MAX) if site else (8 * SITES_MAX,)
+            ):
+                factor = 0.5 ** (max(0.0, wall_s - at_s) / half_life_s)
+                factor *= min(1.0, CARRIED / max(1e-9, (good + bad) * factor))
+                counts = (good * factor, bad * factor, page, block)
+                if all(0 <= count < float("inf") for count in counts):
+                    rows.append(Row(kind, of, name, *counts))
+    except (sqlite3.Error, TypeError) as error:
+        raise _unusable(path, error) from error
     return rows[::-1]
 
 

@@ -161,7 +161,7 @@ RULES = (
         FAILED_BUDGET,
         lambda f: f.finish_reason == "budget",
         lambda f: f"the budget was spent {_after(f)}",
-        "raise the budget, or look at the wasted money in the report",
+        "raise PROXY_BUDGET_USD or PROXY_BUDGET_GB, or look at what was wasted in the report",
     ),
     Rule(
         "proxies_dead",
@@ -359,7 +359,10 @@ def decide(facts: Facts) -> Outcome:
     code = EXIT_CODES[rule.word]
     if rule.word == CANCELLED and facts.signal_number == SIGINT:
         code = EXIT_SIGINT
-    return Outcome(rule.word, rule.name, rule.reason(facts), code, rule.next_step)
+    next_step = rule.next_step
+    if rule.word == FAILED_BLOCKED and facts.lost_pools:
+        next_step = f"run `scrapy proxies check`: no page came through {', '.join(facts.lost_pools)}; then {next_step}"
+    return Outcome(rule.word, rule.name, rule.reason(facts), code, next_step)
 
 
 def failed_start(reason: str, exit_code: int) -> Outcome:

@@ -109,39 +109,58 @@ def _cost(facts: Facts, stats: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pools(stats: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """By pool: requests and good pages, bytes, USD, what of it was wasted, and both by country."""
     requests, usd = group(stats, "proxies/requests/"), group(stats, "proxies/usd/")
-    size = group(stats, "proxies/bytes/")
+    size, good = group(stats, "proxies/bytes/"), group(stats, "proxies/good/")
+    wasted, opened = group(stats, "proxies/usd_wasted/"), group(stats, "proxies/circuit_opened/")
+    refused = group(stats, "proxies/refused/")
     return [
         {
             "pool": pool,
             "requests": requests.get(pool, 0),
+            "good": good.get(pool, 0),
             "bytes": size.get(pool, 0),
             "usd": usd.get(pool, 0.0),
+            "usd_wasted": wasted.get(pool, 0.0),
+            "usd_per_1000_good": _rate(usd.get(pool, 0.0) * 1000, good.get(pool, 0)),
+            "countries": _countries(stats, pool),
+            "left_alone": opened.get(pool, 0),
+            "last_failure": _plain(refused[pool]) if pool in refused else "",
         }
         for pool in sorted(
-            {*requests, *usd, *size}, key=lambda pool: (-usd.get(pool, 0), -requests.get(pool, 0), pool)
+            {*requests, *usd, *size, *opened},
+            key=lambda pool: (-usd.get(pool, 0), -requests.get(pool, 0), pool),
         )
     ]
+
+
+def _countries(stats: Mapping[str, Any], pool: str) -> dict[str, dict[str, float]]:
+    size = group(stats, f"proxies/countries/bytes/{pool}/")
+    usd = group(stats, f"proxies/countries/usd/{pool}/")
+    return {country: {"bytes": size[country], "usd": usd.get(country, 0.0)} for country in sorted(size)}
+
+
+_SPENT = ("usd", "usd_wasted", "bytes")  # of a site, beside its outcomes
 
 
 def _sites(stats: Mapping[str, Any]) -> list[dict[str, Any]]:
     sites: dict[str, dict[str, Any]] = {}
     for key, value in group(stats, "sites/").items():
         host, _, field = key.rpartition("/")
-        if host and field in (*OUTCOMES, "usd", "bytes"):
+        if host and field in (*OUTCOMES, *_SPENT):
             sites.setdefault(host, _site(host))[field] = value
     listed = sorted(sites.values(), key=lambda site: (-site["usd"], -_bad(site), -site[GOOD], site["site"]))
     rest = listed[MAX_SITES:]
     if rest:
         other = _site(f"{len(rest)} other sites")
-        for field in (*OUTCOMES, "usd", "bytes"):
+        for field in (*OUTCOMES, *_SPENT):
             other[field] = sum(site[field] for site in rest)
         listed[MAX_SITES:] = [other]
     return listed
 
 
 def _site(name: str) -> dict[str, Any]:
-    return {"site": name, **dict.fromkeys(OUTCOMES, 0), "usd": 0.0, "bytes": 0}
+    return {"site": name, **dict.fromkeys(OUTCOMES, 0), **dict.fromkeys(_SPENT, 0)}
 
 
 def _bad(site: Mapping[str, Any]) -> int:

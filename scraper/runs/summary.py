@@ -32,6 +32,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         rows.append(("pages", _pages(report)))
         rows += [(name, _counts(report[name])) for name in ("blocks", "faults") if report[name]]
         rows += [("pools", _pools(report["pools"]))] if report["pools"] else []
+        rows += [("", line) for line in _lost_pools(report["pools"])]
         rows += [("worst", line) for line in _worst_sites(report["sites"])]
         rows += [("given up", _counts(report["given_up"]))] if report["given_up"] else []
         rows += [("errors", line) for line in _errors(report["errors"])]
@@ -90,11 +91,28 @@ def _pages(report: Mapping[str, Any]) -> str:
 
 
 def _pools(pools: list[Mapping[str, Any]]) -> str:
-    named = [
-        f"{pool['pool']}: {plural(pool['requests'], 'request')} {size(pool['bytes'])} {money(pool['usd'])}"
-        for pool in pools[:_MOST]
-    ]
+    named = [_pool(pool) for pool in pools[:_MOST]]
     return _more(named, len(pools))
+
+
+def _pool(pool: Mapping[str, Any]) -> str:
+    text = f"{pool['pool']}: {plural(pool['requests'], 'request')} {size(pool['bytes'])} {money(pool['usd'])}"
+    named = {country: spent["usd"] for country, spent in pool["countries"].items() if country != "any"}
+    parts = [
+        f"{country} {money(usd)}" for country, usd in sorted(named.items(), key=lambda pair: -pair[1])[:_MOST]
+    ]
+    if pool["usd_wasted"]:
+        parts.append(f"{money(pool['usd_wasted'])} wasted")
+    return f"{text} ({', '.join(parts)})" if parts else text
+
+
+def _lost_pools(pools: list[Mapping[str, Any]]) -> list[str]:
+    """Pools that stopped answering, with what they said last."""
+    return [
+        f"{pool['pool']} was left alone: {pool['last_failure']}; try it: scrapy proxies check"
+        for pool in pools
+        if pool["left_alone"] and pool["last_failure"]
+    ][:_MOST]
 
 
 def _worst_sites(sites: list[Mapping[str, Any]]) -> list[str]:

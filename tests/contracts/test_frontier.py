@@ -116,6 +116,20 @@ def test_a_host_keeps_its_pace_until_it_is_told_another(make: Callable[..., Stor
     assert store.next_at_s() == 19.0
 
 
+def test_a_host_need_not_rest_for_a_page_that_was_not_sent(make: Callable[..., Store]) -> None:
+    store = make(delay_s=30.0)
+    store.put(page("a"))
+    first = store.lease(10.0)
+    assert first is not None
+    store.not_sent(first)
+    store.ack(first, 10.1)
+    store.put(page("b"))
+    assert drain(store, 10.2) == ["b"]
+    store.put(page("c"))
+    store.not_sent(first)
+    assert drain(store, 11.0) == [], "the page that was sent since counts"
+
+
 def test_no_pace_is_faster_than_the_delay_or_the_site_allows(make: Callable[..., Store]) -> None:
     store = make(delay_s=1.0)
     for n in range(2):

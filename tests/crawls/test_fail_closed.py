@@ -290,4 +290,4 @@ def test_a_country_that_is_asked_for_is_asked_of_the_gateway_and_one_that_no_poo
     n_before = len(shop.visits)
     refused = asks(crawl, made, {"proxy_country": "jp"}, f"{shop.url}p/3")
     assert (len(shop.visits), refused.exit_code != 0) == (n_before, True)
-    assert "has no exit in jp" in (refused.run_dir / "failed.jsonl").read_text()
+    assert "no pool can be asked for jp" in (refused.run_dir / "failed.jsonl").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -74,7 +75,7 @@ def test_check_by_country_names_the_pools_that_have_none_there(
     assert found.returncode == 0, found.stderr
     rows = {row["pool"]: row for row in json.loads(found.stdout)["pools"]}
     assert (rows["residential"]["countries"], rows["mobile"]["countries"]) == ({"de": 2}, {"de": 2})
-    assert rows["datacentre"]["tries"] == 0
+    assert (rows["datacentre"]["tries"], rows["datacentre"]["works"]) == (0, None)
     assert "cannot be asked for de" in rows["datacentre"]["notes"][0]
     every = proxies(lab, tmp_path, "check", "--countries", "--tries", "1", "--json")
     asked = [(row["pool"], row["asked"]) for row in json.loads(every.stdout)["pools"]]
@@ -82,6 +83,29 @@ def test_check_by_country_names_the_pools_that_have_none_there(
         ("datacentre", ""),
         *((pool, code) for pool in ("residential", "mobile") for code in ("de", "fr", "gb", "us")),
     ]
+
+
+def test_check_of_a_country_that_no_pool_has_fails_and_says_what_to_do(
+    lab: lab_process.LabProcess, tmp_path: Path
+) -> None:
+    found = proxies(lab, tmp_path, "check", "--country", "jp")
+    assert found.returncode == 1
+    assert "no pool can be asked for jp: add it to `countries` of a pool" in found.stdout
+    assert "works" not in found.stdout
+    answer = json.loads(proxies(lab, tmp_path, "check", "--country", "jp", "--json").stdout)
+    assert answer["works"] is None
+    assert {row["works"] for row in answer["pools"]} == {None}
+
+
+def test_the_help_has_no_option_for_a_heading() -> None:
+    for width in (80, 100, 120):  # in narrower ones Scrapy's own options break so
+        found = subprocess.run(
+            [sys.executable, "-m", "scrapy", "proxies", "check", "-h"],
+            cwd=ROOT, env={**os.environ, "COLUMNS": str(width)}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        lines = found.stdout.splitlines()
+        headings = [before for before, line in itertools.pairwise(lines) if line and set(line) <= {"=", "-"}]
+        assert headings == ["Usage", "Options", "Global Options"]
 
 
 BROKEN = """
@@ -113,6 +137,7 @@ def test_what_does_not_work_is_told_in_plain_words_with_the_way_out(
     lines = found.stdout.splitlines()
     (wrong,) = [line for line in lines if line.startswith("wrong, de: ")]
     assert "check username and password" in wrong
+    assert "or this country" in wrong
     assert "407" in wrong
     (closed,) = [line for line in lines if line.startswith("closed: ")]
     assert "check host and port" in closed
@@ -124,7 +149,10 @@ def test_what_does_not_work_is_told_in_plain_words_with_the_way_out(
     ("words", "said"),
     [
         (["check", "--countrie-s"], "--countrie-s"),
-        (["chek"], "scrapy proxies why <site>"),
+        (["chek"], "'chek': did you mean check?"),
+        (["list"], "'list': say scrapy proxies check, or scrapy proxies why <site>"),
+        (["why", "a.b", "c.d"], "why a.b c.d: one site only"),
+        (["check", "home"], "check home: check takes options only"),
         (["why"], "scrapy proxies why <site>"),
         (["check", "--tries", "0"], "--tries"),
         (["check", "--country", "germany"], "two-letter"),
@@ -169,6 +197,7 @@ def test_why_tells_what_a_crawl_learnt_even_while_it_runs(
     assert rows["residential"]["low"] < rows["residential"]["share"] <= rows["residential"]["high"]
     text = proxies(lab, tmp_path, "why", "captcha.localhost").stdout
     assert f"{answer['rows'][0]['pool']} is taken for" in text
+    assert "As a run that starts now would begin: 30 observations a pool at most." in text
     unknown = proxies(lab, tmp_path, "why", "captcha.example").stdout
     assert "Nothing is known about captcha.example" in unknown
     assert "captcha.localhost" in unknown

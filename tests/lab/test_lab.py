@@ -106,7 +106,13 @@ def test_it_ends_cleanly_on_a_signal_and_prints_how_to_use_it(tmp_path: Path, nu
             process.send_signal(number)
             assert process.wait(5) == 0
         assert process.stderr.read() == ""
-    for part in (info["sites"]["geo"]["start_url"], "--cacert", "PROXIES_FILE=", info["truth_url"]):
+    for part in (
+        info["sites"]["geo"]["start_url"],
+        "--cacert",
+        "PROXIES_FILE=",
+        f"PROXY_CHECK_URL={info['check_url']}",
+        info["truth_url"],
+    ):
         assert part in text
 
 

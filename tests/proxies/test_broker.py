@@ -14,9 +14,19 @@ from hypothesis import strategies as st
 from scraper.errors import BudgetSpent, GatewayError
 from scraper.proxies import gateway
 from scraper.proxies.beliefs import Beliefs, place_of
-from scraper.proxies.broker import Ask, Broker, Heard, Patience, Wait
+from scraper.proxies.broker import (
+    BUSY_WAIT_MAX_S,
+    BUSY_WAIT_S,
+    LOOK_AGAIN_S,
+    ROBOTS,
+    Ask,
+    Broker,
+    Heard,
+    Patience,
+    Wait,
+)
 from scraper.proxies.choice import Terms
-from scraper.proxies.circuits import EMPTY_S, FAILURES_TO_OPEN, FINAL_OPEN_S, OPEN_S
+from scraper.proxies.circuits import EMPTIES_MAX, EMPTY_S, FAILURES_TO_OPEN, FINAL_OPEN_S, OPEN_S
 from scraper.proxies.endpoints import Endpoint
 from scraper.proxies.ledger import Budget, Ledger
 from scraper.proxies.pace import Pace
@@ -300,9 +310,50 @@ def test_no_exit_in_a_country_relaxes_to_the_others_that_the_spider_allows_and_t
         rules.beliefs.good(SHOP, "home", "de", PAGE, 0.0)
     end(rules, go(rules, country="de"), refusal(gateway.NO_EXIT), answered=False)
     assert {page(rules, 1.0).arm.country for _ in range(20)} <= {"us", ""}
+    assert isinstance(rules.lease(Ask(SHOP, country="de"), 1.0), Wait), "it may have one again soon"
+    for n in range(1, EMPTIES_MAX):
+        identity = go(rules, n * (EMPTY_S + 1), country="de")
+        end(rules, identity, refusal(gateway.NO_EXIT), n * (EMPTY_S + 1), answered=False)
     with pytest.raises(GatewayError, match="no_exit"):
-        rules.lease(Ask(SHOP, country="de"), 1.0)
-    assert go(rules, EMPTY_S + 1, country="de").arm.country == "de"
+        rules.lease(Ask(SHOP, country="de"), EMPTIES_MAX * EMPTY_S)
+    page(rules, EMPTIES_MAX * (EMPTY_S + 1), country="de")
+    end(rules, go(rules, 400.0, country="de"), refusal(gateway.NO_EXIT), 400.0, answered=False)
+    assert isinstance(rules.lease(Ask(SHOP, country="de"), 401.0), Wait), "it had one in between"
+
+
+def test_our_own_address_takes_as_many_requests_at_once_as_the_crawl_has() -> None:
+    rules = broker(DIRECT, HOME)
+    page(rules, pool="direct")
+    leased = [rules.lease(Ask(SHOP, pool="direct"), 0.0) for _ in range(16)]
+    assert all(isinstance(each, Identity) for each in leased)
+
+
+def test_who_waits_for_room_asks_less_and_less_often_and_not_all_at_once() -> None:
+    rules = broker(replace(HOME, threads=1))
+    page(rules)
+    go(rules)
+    waits = [rules.lease(Ask(SHOP, waits=n), 0.0) for n in range(12)]
+    ends = [each.until_s for each in waits if isinstance(each, Wait)]
+    assert len(ends) == 12
+    assert ends[0] <= BUSY_WAIT_S
+    assert BUSY_WAIT_MAX_S / 2 <= ends[-1] <= BUSY_WAIT_MAX_S
+    assert len(set(ends[6:])) > 1
+
+
+def test_a_page_whose_pools_rest_for_long_looks_again_since_they_may_have_been_changed() -> None:
+    rules = broker(HOME, AWAY)
+    page(rules)
+    for pool in ("home", "away"):
+        fail(rules, FAILURES_TO_OPEN + 4, now_s=1.0, pool=pool)
+    found = rules.lease(Ask(SHOP), 2.0)
+    assert isinstance(found, Wait)
+    assert found.until_s <= 2.0 + LOOK_AGAIN_S
+
+
+def test_a_block_on_our_own_address_slows_us_since_no_identity_gives_another() -> None:
+    rules = broker(DIRECT)
+    heard = [end(rules, go(rules, float(n)), DENIED, float(n)) for n in range(1, 12, 2)]
+    assert any(each.delay_s for each in heard)
 
 
 def test_a_gateway_that_is_crowded_gets_fewer_requests_and_no_blame() -> None:
@@ -556,3 +607,30 @@ def test_whatever_happens_a_request_gets_what_it_asked_for_or_waits_or_is_told_n
             identity, heard = under_way.pop(0)
             if rules.roster.get(identity.id):
                 end(rules, identity, heard, now_s)
+
+
+def test_an_open_robots_txt_says_nothing_about_the_pages_and_a_refused_one_does() -> None:
+    rules = broker(DC, HOME)
+    unknown = rules.beliefs.shape(SHOP, "dc", 0.0)
+    identity = go(rules, pool="dc")
+    rules.release(identity.id, 0.0)
+    rules.heard(identity, GOOD_PAGE, 0.0, visit=ROBOTS)
+    assert rules.beliefs.shape(SHOP, "dc", 0.0) == unknown
+    assert not identity.right
+    identity = go(rules, pool="dc")
+    rules.release(identity.id, 0.0)
+    rules.heard(identity, DENIED, 0.0, visit=ROBOTS)
+    assert rules.beliefs.shape(SHOP, "dc", 0.0)[1] > unknown[1]
+
+
+def test_the_last_tries_at_a_page_go_where_it_was_not_blocked_twice_however_welcome_that_pool_was() -> None:
+    rules = broker(DC, HOME)
+    for n in range(100):
+        page(rules, float(n), pool="dc")
+    for _ in range(20):
+        found = rules.lease(Ask(SHOP, attempt=4, blocked_by={"dc": 2}), 200.0)
+        assert isinstance(found, Identity)
+        assert found.arm.pool.name == "home"
+        rules.release(found.id, 200.0)
+    only = rules.lease(Ask(SHOP, pool="dc", attempt=4, blocked_by={"dc": 2}), 200.0)
+    assert isinstance(only, Identity), "where there is no other"

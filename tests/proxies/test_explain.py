@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from scraper.proxies.beliefs import Beliefs
+from scraper.proxies.beliefs import Beliefs, place_of
 from scraper.proxies.choice import Terms
 from scraper.proxies.explain import Answer, Row, explain
 from scraper.proxies.pools import Pool
@@ -75,12 +75,30 @@ def test_of_an_unknown_site_it_says_what_is_assumed_and_which_sites_are_near() -
 def test_where_a_site_refuses_countries_each_has_its_share_and_the_pool_the_one_it_is_asked_for() -> None:
     beliefs = beliefs_with(cheap=(3, 0), dear=(3, 0))
     for _ in range(8):
-        beliefs.geo(SITE, "", 0.0)
+        beliefs.geo(SITE, place_of("", "cheap"), 0.0)
         beliefs.geo(SITE, "us", 0.0)
         beliefs.good(SITE, "dear", "de", 20_000, 0.0)
     answer, rows = asked(beliefs, terms=Terms(countries=("us", "de")))
-    passes = {place.country: place.passes for place in answer.places}
+    passes = {place.country or place.pool: place.passes for place in answer.places}
     assert passes["us"] < 0.2 < 0.8 < passes["de"]
+    assert passes["cheap"] < 0.2, "what was refused is wherever its exits are"
+    assert passes["kept"] == 0.25, "and nothing is known of those of another pool"
+    assert "dear" not in passes, "it is asked for a country"
+    assert rows["cheap"].passes == passes["cheap"]
+    assert answer.notes == ()
     assert (rows["dear"].country, rows["cheap"].country) == ("de", "")
     assert rows["dear"].chosen > 0.9
     assert "exits in de" in answer.why
+
+
+def test_without_the_countries_of_the_spider_or_with_one_that_no_pool_has_it_says_so_first() -> None:
+    beliefs = beliefs_with(cheap=(3, 0), dear=(3, 0))
+    assert asked(beliefs)[0].notes == ()
+    beliefs.geo(SITE, place_of("", "cheap"), 0.0)
+    answer, _ = asked(beliefs)
+    assert answer.notes == (
+        "The site refuses countries. The spider's proxy_countries are not known here: add --country us,de.",
+    )
+    assert [place.pool for place in answer.places] == ["cheap", "kept", "dear"]
+    answer, _ = asked(beliefs, terms=Terms(countries=("de", "jp")))
+    assert answer.notes == ("no pool can be asked for jp: add it to `countries` of a pool",)

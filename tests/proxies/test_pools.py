@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from scraper.errors import ConfigError
 from scraper.proxies import sources
 from scraper.proxies.endpoints import Endpoint
-from scraper.proxies.grammar import Wish
+from scraper.proxies.grammar import Wish, usual
 from scraper.proxies.pools import Pool, endpoint_for, headers_for, parse
 
 PROVIDERS = sources.providers()
@@ -158,6 +159,9 @@ def test_no_repr_shows_a_secret() -> None:
         ({"usd_per_gb": float("nan")}, "usd_per_gb"),
         ({"countries": ["usa"]}, "countries"),
         ({"countries": "us"}, "countries"),
+        ({"countries": ["us", "XX"]}, "pools.home.countries: 'xx' is no country code (ISO 3166-1)"),
+        ({"countries": ["us", "uk"]}, "pools.home.countries: 'uk' is written gb"),
+        ({"countries": ["eu"]}, "'eu' is no country code"),
         ({"country_part": "-c"}, "{country}"),
         ({"country_part": "-c-{country}-{x}"}, "may hold {country}"),
         ({"session_part": "-s"}, "{session}"),
@@ -172,7 +176,10 @@ def test_no_repr_shows_a_secret() -> None:
         ({"intercepts": "yes"}, "intercepts"),
         ({"threads": -1}, "threads"),
         ({"on_request": 1}, "on_request"),
-        ({"usd_per_bg": 1}, "usd_per_gb"),
+        (
+            {"usd_per_bg": 1},
+            "pools.home.usd_per_bg: is not a key of this pool; did you mean usd_per_gb? known: ",
+        ),
         ({"provider": "list"}, "does not go with provider list"),
     ],
 )
@@ -188,20 +195,36 @@ def test_a_wrong_value_is_refused_with_its_name_and_the_way_out(changes: dict[st
         ({"provider": "nobody"}, "or a file of yours, like ./my-provider.toml"),
         ({"session_minutes": 2000}, "must be whole minutes, 1 to 1440, for oxylabs"),
         ({"provider": "thordata", "session_minutes": 91}, "1 to 90, for thordata"),
-        ({"strict": True, "session_minutes": 11}, "1 to 10, for oxylabs"),
-        ({"session_ports": [10000, 10009], "session_minutes": 11}, "1 to 10, for oxylabs"),
+        ({"strict": True, "session_minutes": 30}, "minutes, 1 to 10, for oxylabs with strict = true"),
+        (
+            {"session_ports": [10000, 10009], "session_minutes": 11},
+            "1 to 10, for oxylabs with session_ports",
+        ),
         ({"session_ports": [9000, 10009]}, "[first, last] between 10000 and 49999 for oxylabs"),
         ({"provider": "thordata", "session_ports": [1, 2]}, "thordata is not known to give ports"),
         ({"strict": True, "session_ports": [10000, 10009]}, "leave out session_ports"),
-        ({"provider": "thordata", "strict": True}, "strict"),
+        (
+            {"provider": "thordata", "strict": True},
+            "pools.home.strict = True: thordata has no `strict` (oxylabs has); leave it out",
+        ),
         ({"countries": ["us", "de"], "city": "berlin"}, "one country only, beside city"),
         ({"countries": ["us"], "region": "texas"}, "us_california"),
         ({"zip": "10001"}, "known: city, countries"),
         ({"session_part": "-x-{session}"}, "known: city, countries"),
-        ({"username": None}, "the user for oxylabs is customer-{username}"),
-        ({"password": None}, "password"),
-        ({"usd_per_gb": None}, "usd_per_gb"),
-        ({"provider": "thordata", "gateway": "https://gate.example:1"}, "must be one of http, socks5h"),
+        ({"username": None}, "username: is missing; the user for oxylabs is customer-{username}"),
+        (
+            {"password": None},
+            'password: is missing; write password = "${OXYLABS_PASSWORD}" or password_file = "..."',
+        ),
+        ({"password": ""}, "password: is empty; write"),
+        (
+            {"usd_per_gb": None},
+            "usd_per_gb: no price is known for oxylabs: write what you pay, as usd_per_gb = 4.0",
+        ),
+        (
+            {"provider": "thordata", "gateway": "socks5://gate.example:1"},
+            "gateway = 'socks5://...': thordata does not take socks5; it takes http, socks5h",
+        ),
         ({"provider": "netnut", "countries": ["us"], "city": "houston"}, "only together with region"),
     ],
 )
@@ -222,9 +245,21 @@ def test_a_file_without_a_usable_pool_is_refused(table: dict[str, Any]) -> None:
 
 
 def test_a_misspelt_key_is_named_without_its_value() -> None:
-    with pytest.raises(ConfigError, match="did you mean password") as caught:
+    with pytest.raises(
+        ConfigError, match="pasword: is not a key of this pool; did you mean password"
+    ) as caught:
         parse(gateway(pasword="canary-example"), "proxies.toml")
-    assert "canary-example" not in str(caught.value)
+    assert "canary-example" not in repr(caught.value)
+    assert "not shown" not in str(caught.value), "which would read as if the value were wrong"
+
+
+def test_a_code_that_is_no_countrys_may_stand_in_the_file_of_the_provider_that_knows_it() -> None:
+    value = replace(usual("country"), alias=(("eu", "eu"), ("gb", "uk")))
+    own = replace(PROVIDERS["oxylabs"], values=(("country", value),))
+    entry = {**HOME, "countries": ["eu", "uk", "gb", "XK"]}
+    (pool,) = parse({"pools": {"home": entry}}, "proxies.toml", {"oxylabs": own})
+    assert pool.countries == ("eu", "gb", "xk")
+    assert user(pool, "gb") == "customer-me-cc-uk-sessid-s1-sesstime-10"
 
 
 @pytest.mark.parametrize("lines", [["http://a.example:1", "http://u:canary-example@b"], "canary-example", 7])

@@ -57,8 +57,8 @@ def test_the_document_tells_the_same(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"gatway": "x"}, "did you mean gateway"),
-        ({"title": 1}, "Expected `str`, got `int`"),
+        ({"gatway": "x"}, "own.toml.gatway: is not a key of this file; did you mean gateway? known: "),
+        ({"title": 1}, "own.toml: Expected `str`, got `int`"),
         ({"place": "username"}, "must be one of user, password"),
         ({"schemes": ["socks4"]}, "must be one of http, https, socks5, socks5h"),
         ({"gateway": "gate.example"}, "lacks a host or a port"),

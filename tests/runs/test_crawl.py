@@ -60,10 +60,10 @@ def test_one_word_in_exit_code_summary_record_and_report(
         ("wrong_argument", 1, "max_page = '3': unknown argument; did you mean max_pages?"),
         ("wrong_setting", 1, "PROXIES_FILE = 'proxies.toml': no such file; copy proxies.example.toml"),
         ("wrong_at_open", 1, "SINK = 'parqet': unknown sink; did you mean parquet?"),
-        ("wrong_own_setting", 1, "RUN_MIN_ITEMS = 'many': must be int"),
+        ("wrong_own_setting", 1, "RUN_MIN_ITEMS = 'many': must be a whole number"),
         ("crash", 1, "RuntimeError: http://***@gateway.example:8000 is down"),
         ("broken_project", 1, "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"),
-        ("no_extension", 1, "EXTENSIONS = None: must hold scraper.runs.extension.RunExtension"),
+        ("no_extension", 1, "EXTENSIONS: must hold scraper.runs.extension.RunExtension"),
     ],
 )
 def test_a_start_that_fails_says_why_in_one_line(

@@ -17,7 +17,18 @@ from tests.runs.examples import PROXIED, good_stats, report_of
 
 
 def test_the_report_of_a_proxied_crawl() -> None:
-    report = report_of(PROXIED)
+    report = report_of(
+        {
+            **PROXIED,
+            "proxies/good/residential": 4_000,
+            "proxies/usd_wasted/residential": 0.5,
+            "proxies/countries/usd/residential/de": 5.0,
+            "proxies/countries/bytes/residential/de": 330_000_000,
+            "proxies/circuit_opened/residential": 1,
+            "proxies/refused/residential": "pool residential answered 402",
+            "sites/shop-a.example/usd_wasted": 0.4,
+        }
+    )
     assert report["schema"] == 1
     assert report["verdict"]["outcome"] == "degraded"
     assert report["records"] == {
@@ -36,9 +47,18 @@ def test_the_report_of_a_proxied_crawl() -> None:
     assert report["pools"][0] == {
         "pool": "residential",
         "requests": 4_803,
+        "good": 4_000,
         "bytes": 380_000_000,
         "usd": 5.7117,
+        "usd_wasted": 0.5,
+        "usd_per_1000_good": pytest.approx(1.4279, rel=1e-3),
+        "countries": {"de": {"bytes": 330_000_000, "usd": 5.0}},
+        "left_alone": 1,
+        "last_failure": "pool residential answered 402",
     }
+    text = "\n".join(lines(report))
+    assert "(de $5.00, $0.50 wasted)" in text, text
+    assert "residential was left alone: pool residential answered 402" in text
     assert report["sites"][0] == {
         "site": "shop-a.example",
         "good": 8_100,
@@ -48,6 +68,7 @@ def test_the_report_of_a_proxied_crawl() -> None:
         "site_error": 0,
         "fault": 0,
         "usd": 4.2,
+        "usd_wasted": 0.4,
         "bytes": 0,
     }
     assert list(report["blocks"])[:2] == ["captcha_marker", "status_403"]
