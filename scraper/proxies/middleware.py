@@ -169,6 +169,7 @@ class IdentityMiddleware:
             sticky=str(meta.get(names.ASK_STICKY, "")),
             fresh=bool(meta.get(names.ASK_FRESH)),
             keep=str(meta.get(names.IDENTITY, "")),
+            redirected="redirect_urls" in meta,
             attempt=meta.get(names.ATTEMPT, 1),
             waited_s=meta.get(names.WAITED, 0.0),
             waits=meta.get(names.WAITS, 0),
@@ -274,12 +275,12 @@ class IdentityMiddleware:
             exception.__cause__ = meant or exception.__cause__  # bans judges by it
         self._release(request)
 
-    def _release(self, request: Request) -> None:
+    def _release(self, request: Request, *, hold: bool = False) -> None:
         if self.stock:
             stock.forget(request)
         leased = request.meta.pop(names.LEASED, None)
         if leased is not None:
-            self.broker.release(leased, time.monotonic())
+            self.broker.release(leased, time.monotonic(), hold=hold)
             self._clear_retired()
 
     def spent(self, identity: Identity, site: str, n_bytes: int) -> None:

@@ -138,7 +138,7 @@ class Roster:
         identity = self._by_id.get(identity_id)
         if identity is None or identity.site != site or identity.closing or not self.has_room(identity):
             return None
-        return self._take(identity, now_s) if self._check(identity, now_s) else None
+        return self._take(identity, now_s) if self._check(identity, now_s, kept=True) else None
 
     def kept_for(self, site: str, key: str) -> Identity | None:
         """The live identity of a sticky key."""
@@ -166,8 +166,11 @@ class Roster:
         """When an exit of a list pool is free again at ``site``; None where one is free now."""
         return self._rota(pool).soonest_s(site) if pool.kind == "list" else None
 
-    def release(self, identity_id: str, now_s: float) -> None:
-        """The request that leased it has ended, one way or the other."""
+    def release(self, identity_id: str, now_s: float, *, hold: bool = False) -> None:
+        """The request that leased it has ended, one way or the other.
+
+        ``hold``: with a redirect, whose next step ``keep``s it; nobody else gets it before, or it ends idle.
+        """
         identity = self._by_id.get(identity_id)
         if identity is None or not identity.in_flight:
             return
@@ -175,7 +178,9 @@ class Roster:
         identity.used_s = now_s
         self._count(identity, -1)
         self.stamina.served(identity.site, identity.arm.pool.name, identity.uses - 1)
-        if identity.shared and not identity.closing:  # else it goes when its last verdict was heard
+        if (
+            identity.shared and not identity.closing and not hold
+        ):  # else it goes when its last verdict was heard
             free = self._free.setdefault(_key(identity.site, identity.arm), {})
             free.pop(identity_id, None)
             free[identity_id] = identity
@@ -220,15 +225,18 @@ class Roster:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _check(self, identity: Identity, now_s: float) -> bool:
-        """Whether it may be used once more; if not, and nothing is under way, it is retired."""
+    def _check(self, identity: Identity, now_s: float, *, kept: bool = False) -> bool:
+        """Whether it may be used once more; if not, and nothing is under way, it is retired.
+
+        ``kept``: for something that was begun as this identity, which its number of uses must not break off.
+        """
         site, pool = identity.site, identity.arm.pool
         reason, cool_s = "", 0.0
         if identity.closing:
             reason = "pool_changed"
         elif pool.kind == "direct":  # our address does not change; only memory and sockets end it
             reason = "idle" if now_s - identity.used_s > DIRECT_IDLE_S else ""
-        elif identity.uses >= self.stamina.pages(site, pool.name):
+        elif not kept and identity.uses >= self.stamina.pages(site, pool.name):
             reason, cool_s = "uses", self.stamina.rest_s(site, pool.name)
         elif now_s - identity.created_s > self._age_s(pool):
             reason = "age"

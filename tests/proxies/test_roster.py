@@ -277,3 +277,15 @@ def test_a_refusal_that_comes_after_its_list_was_made_shorter_harms_nothing() ->
     assert names.soonest_s(SHOP, shorter.pool) is None, (
         "what the old list's proxies did says nothing about this one"
     )
+
+
+def test_an_identity_held_for_a_redirect_is_given_to_nobody_else() -> None:
+    names = roster()
+    first = lease(names)
+    first.uses = 1000  # its term is over, and the redirect goes on all the same
+    names.release(first.id, 0.0, hold=True)
+    assert lease(names) is not first
+    assert names.keep(first.id, SHOP, 0.0) is first
+    first.uses = 1
+    names.release(first.id, 0.0)
+    assert lease(names) is first
