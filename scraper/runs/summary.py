@@ -31,7 +31,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         rows += [("records", _records(report["records"])), ("cost", _cost(report))]
         rows.append(("pages", _pages(report)))
         rows += [(name, _counts(report[name])) for name in ("blocks", "faults") if report[name]]
-        rows += [("pools", _pools(report["pools"]))] if report["pools"] else []
+        rows += [("pools", line) for line in _pools(report["pools"])]
         rows += [("", line) for line in _lost_pools(report["pools"])]
         rows += [("worst", line) for line in _worst_sites(report["sites"])]
         rows += [("given up", _counts(report["given_up"]))] if report["given_up"] else []
@@ -90,9 +90,9 @@ def _pages(report: Mapping[str, Any]) -> str:
     return _phrases(parts)
 
 
-def _pools(pools: list[Mapping[str, Any]]) -> str:
-    named = [_pool(pool) for pool in pools[:_MOST]]
-    return _more(named, len(pools))
+def _pools(pools: list[Mapping[str, Any]]) -> list[str]:
+    shown = [_pool(pool) for pool in pools[:_MOST]]
+    return shown + ([f"and {len(pools) - _MOST} more"] if len(pools) > _MOST else [])
 
 
 def _pool(pool: Mapping[str, Any]) -> str:
