@@ -77,7 +77,7 @@ class Ours(ProxyDownloadHandler):
     def _middleware(self) -> Any:
         if self._found is None:
             everyone = self.crawler.spider.everyone
-            self.crawler.get_downloader_middleware = lambda _: everyone  # type: ignore[method-assign]
+            self.crawler.get_downloader_middleware = lambda _: everyone  # type: ignore[method-assign]  # no middlewares run here: the handler asks for the one it needs
         return super()._middleware()
 
 

@@ -68,7 +68,7 @@ DOWNLOADER_MIDDLEWARES = {
     # what was judged good, and what it holds needs no proxy.
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 575,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
-    "scraper.bans.middleware.CheckedCompression": 590,
+    "scraper.bans.bodies.CheckedCompression": 590,
     "scraper.bans.middleware.HeaderPhase": 610,
     "scraper.proxies.middleware.IdentityMiddleware": 690,
     "scraper.proxies.cookies.IdentityCookiesMiddleware": 700,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
 from scrapy import Request, signals
-from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -31,9 +30,8 @@ from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from scraper import names
 from scraper.bans import contracts, reactions, rules, signatures
-from scraper.bans.completeness import UNDECODABLE_ERRORS, is_whole
+from scraper.bans.bodies import CUT, TOO_LARGE, UNDECODABLE, readable, without_traps
 from scraper.errors import BudgetSpent, CertificateRefused, GatewayError, TargetRefused
-from scraper.extract.document import ordinary_until
 from scraper.options import read
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
 
@@ -42,12 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CUT = "body_cut"  # response flag: the compressed body ends before its encoding says
-TRAP = "cut_before_a_trap"  # response flag: what follows would have stalled the parser
-TRAP_BYTES = 128 * 1024  # of a body; a shorter one cannot stall the parser for more than about 0.5 s
-TOO_LARGE = "too_large"  # response flag: the body is larger than DOWNLOAD_MAXSIZE once decompressed
 STOP_BYTES = 16 * 1024  # of a body; a shorter one is on its way before we could stop it
-UNDECODABLE = "body_undecodable"  # response flag: the body is not what its Content-Encoding says
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (TargetRefused, "target_refused"),
     (CertificateRefused, "certificate_refused"),
@@ -292,7 +285,7 @@ class BodyPhase(_Judge):
     def process_response(self, request: Request, response: Response) -> Request | Response:
         if "cached" in response.flags or request.meta.get(names.VERDICT):
             return response  # the headers have said it
-        response = _without_traps(_readable(response))
+        response = without_traps(readable(response))
         return self.settle(request, response, self._judge(request, response)) or response
 
     def _judge(self, request: Request, response: Response) -> Verdict:
@@ -326,49 +319,6 @@ class BodyPhase(_Judge):
             return contracts.judge(contract, response.body, "", None)
         selector = response.selector if isinstance(response, HtmlResponse | XmlResponse) else None
         return contracts.judge(contract, response.body, response.text, selector)
-
-
-class CheckedCompression(HttpCompressionMiddleware):
-    """Scrapy's decompression, which takes what it can of a cut body and raises past every retry on a wrong one."""
-
-    def process_response(  # type: ignore[override]  # Scrapy deprecates the spider argument it still declares
-        self, request: Request, response: Response
-    ) -> Request | Response:
-        encoding = response.headers.get("Content-Encoding")
-        if request.method == "HEAD" or not encoding or not response.body:
-            return response
-        raw = response.body
-        try:
-            result = super().process_response(request, response)
-        except IgnoreRequest:  # it would be larger than DOWNLOAD_MAXSIZE
-            return response.replace(body=b"", flags=[*response.flags, TOO_LARGE])
-        except UNDECODABLE_ERRORS as error:
-            logger.debug("%s: body is not %s: %s", request.url, encoding, error)
-            return response.replace(flags=[*response.flags, UNDECODABLE])
-        if isinstance(result, Response) and not is_whole(encoding.decode("latin-1"), raw, len(result.body)):
-            return result.replace(flags=[*result.flags, CUT])
-        return result
-
-
-def _readable(response: Response) -> Response:
-    """A page whose charset is none (rot13, idna, undefined) as UTF-8: else whoever reads its text first raises."""
-    if not isinstance(response, TextResponse):
-        return response
-    try:
-        response.text  # noqa: B018  # decoded once, and kept for the callback
-    except (LookupError, ValueError):
-        return response.replace(encoding="utf-8")
-    return response
-
-
-def _without_traps(response: Response) -> Response:
-    """Cut a page before a tag that would stall the parser of every selector (120,000 attributes: 50 s)."""
-    if len(response.body) < TRAP_BYTES or not isinstance(response, HtmlResponse):
-        return response
-    end = ordinary_until(response.text)
-    if end == len(response.text):
-        return response
-    return response.replace(body=response.text[:end], encoding="utf-8", flags=[*response.flags, TRAP])
 
 
 def _headers_of(response: Response) -> dict[str, str]:

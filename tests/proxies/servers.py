@@ -337,7 +337,7 @@ class Loop:
         return self.run(server.start())
 
     def run(self, coroutine: Coroutine[Any, Any, Any] | Awaitable[Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)  # type: ignore[arg-type]
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)  # type: ignore[arg-type]  # any awaitable coroutine will do
 
     def __exit__(self, *_: object) -> None:
         while Server.started:

@@ -75,7 +75,7 @@ def refusal(kind: str) -> Verdict:
 
 
 def go(rules: Broker, now_s: float = 0.0, site: str = SHOP, **wish: object) -> Identity:
-    found = rules.lease(Ask(site, **wish), now_s)  # type: ignore[arg-type]
+    found = rules.lease(Ask(site, **wish), now_s)  # type: ignore[arg-type]  # fields of Ask, by name
     assert isinstance(found, Identity), found
     return found
 

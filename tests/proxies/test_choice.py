@@ -305,7 +305,7 @@ def test_a_strategy_nobody_knows_is_refused() -> None:
 
 
 def picks(site: Site, n: int = 300, **asked: object) -> Counter[str]:
-    chosen = (site.chooser.arm(SHOP, list(site.shares), site.now_s, **asked) for _ in range(n))  # type: ignore[arg-type]
+    chosen = (site.chooser.arm(SHOP, list(site.shares), site.now_s, **asked) for _ in range(n))  # type: ignore[arg-type]  # options of arm, by name
     return Counter(arm.pool.name for arm in chosen if arm is not None)
 
 

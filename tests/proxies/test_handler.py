@@ -76,7 +76,7 @@ class Tried:
                   "DOWNLOAD_VERIFY_CERTIFICATES": True, "TLS_CA_FILE": ca_file, **settings}  # fmt: skip
         self.crawler = get_crawler(settings_dict=wanted)
         self.identities = Identities(Connections.read(self.crawler.settings), endpoint)
-        self.crawler.get_downloader_middleware = lambda _: self.identities  # type: ignore[method-assign,assignment]
+        self.crawler.get_downloader_middleware = lambda _: self.identities  # type: ignore[method-assign,assignment]  # no middlewares run here: the handler asks for the one it needs
         self.handler = ProxyDownloadHandler(self.crawler)
 
     async def get(self, url: str, identity: str = "a", timeout_s: float = 5.0, **request: Any) -> Any:
