@@ -18,6 +18,8 @@ from typing import Any
 import pyarrow.dataset
 import pytest
 
+from tests.crawls.gateway_for_tests import Site, site
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -177,3 +179,10 @@ def direct(tmp_path: Path) -> list[str]:
     path = tmp_path / "direct.toml"
     path.write_text('[pools.direct]\nkind = "direct"\n')
     return ["-s", f"PROXIES_FILE={path}", "-s", "ALLOW_PRIVATE_ADDRESSES=1", "-s", "DOWNLOAD_DELAY=0"]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Site]:
+    """A site over http and https that remembers each visit with the address that it came from."""
+    with site(tmp_path) as running:
+        yield running

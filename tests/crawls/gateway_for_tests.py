@@ -11,6 +11,7 @@ import contextlib
 import socket
 import socketserver
 import ssl
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -279,3 +280,11 @@ class OursRaises(_Raises, ProxyDownloadHandler):
 
 class Http11Raises(_Raises, HTTP11DownloadHandler):
     pass
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Until it holds; fails where it does not in that time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)

@@ -13,7 +13,7 @@ import pytest
 
 from scraper.lab import process as lab_process
 from scraper.proxies.addresses import is_private_address
-from tests.crawls.gateway_for_tests import HTTP11, OWN, Gateway, Site, options, refusal, site
+from tests.crawls.gateway_for_tests import HTTP11, OWN, Gateway, Site, options, refusal, wait_for
 
 HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 
@@ -160,19 +160,6 @@ MODULES = ["-s", "SPIDER_MODULES=spiders_of_proxies"]
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
     with Gateway("home", folder=str(tmp_path)).running() as running:
         yield running
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path) as running:
-        yield running
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 @HANDLERS

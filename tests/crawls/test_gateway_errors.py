@@ -10,18 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.crawls.gateway_for_tests import HTTP11, Asked, Gateway, Site, options, refusal, site
+from tests.crawls.gateway_for_tests import HTTP11, Asked, Gateway, Site, options, refusal
 
 HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 BOTH_HANDLERS = pytest.mark.parametrize("handler", ["", HTTP11], ids=["ours", "http11"])
 MANY = ["-s", "CONCURRENT_REQUESTS_PER_DOMAIN=16"]
 ALWAYS = ["-s", "PROXY_STATE_FILE=none", "-s", "ROBOTSTXT_OBEY=0"]
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.crawls.gateway_for_tests import Gateway, Site, options, refusal, site
+from tests.crawls.gateway_for_tests import Gateway, Site, options, refusal, wait_for
 
 AT_ONCE = [
     "-s",
@@ -20,19 +18,6 @@ AT_ONCE = [
     "PROXY_STATE_FILE=none",
 ]
 LOOK_S = 3.0  # a tick of the upkeep, and a slow machine
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path) as running:
-        yield running
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def pages(shop: Site, n_pages: int) -> list[str]:
