@@ -26,9 +26,6 @@ ENOUGH = 2  # blocks of one page through a pool, after which its last tries go e
 IMPOSSIBLE = "impossible"  # kind of a GatewayError that no further try and no waiting can mend
 BUSY_WAIT_S = 0.2  # seconds until a pool or a sticky identity without room is asked for again: about one page
 BUSY_WAIT_MAX_S = 5.0  # the same for one that asked several times in vain
-REDIRECT_WAIT_S = (
-    10.0  # seconds that a redirect waits for its own identity, which another page took meanwhile
-)
 LOOK_AGAIN_S = (
     15.0  # seconds after which a page looks again though its pools rest longer: they may have been changed
 )
@@ -50,7 +47,6 @@ class Ask:
     sticky: str = ""
     fresh: bool = False
     keep: str = ""
-    redirected: bool = False  # on its way from an answer that ``keep`` got, and may have got cookies with
     attempt: int = 1
     waited_s: float = 0.0
     waits: int = 0  # in a row
@@ -221,9 +217,7 @@ class Broker:
         pool, country = kept.arm.pool, kept.arm.country
         if (ask.country and country != ask.country) or not self.circuits.may(pool, ask.site, country, now_s):
             return None
-        if not self.roster.has_room(kept) and (
-            ask.sticky or (ask.redirected and ask.waited_s < REDIRECT_WAIT_S)
-        ):
+        if ask.sticky and not self.roster.has_room(kept):
             return Wait(now_s + self._busy_s(ask), "sticky_busy")
         if self.circuits.of(pool).room(pool, self.roster.through(pool)) <= 0:
             return Wait(now_s + self._busy_s(ask), "no_room")

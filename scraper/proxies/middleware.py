@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from scrapy import Request, signals
 from scrapy.http import Headers
@@ -54,6 +54,7 @@ _PROFILE_HEADERS = (
     b"Accept",
     b"Accept-Language",
 )
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ASKS = (names.ASK_COUNTRY, names.ASK_POOL, names.ASK_STICKY, names.ASK_FRESH)
 _SPIDERS_CHOICE = ("Accept", "Accept-Language")  # kept where the spider set them: an API wants its own
 
@@ -169,7 +170,6 @@ class IdentityMiddleware:
             sticky=str(meta.get(names.ASK_STICKY, "")),
             fresh=bool(meta.get(names.ASK_FRESH)),
             keep=str(meta.get(names.IDENTITY, "")),
-            redirected="redirect_urls" in meta,
             attempt=meta.get(names.ATTEMPT, 1),
             waited_s=meta.get(names.WAITED, 0.0),
             waits=meta.get(names.WAITS, 0),
@@ -266,7 +266,7 @@ class IdentityMiddleware:
             self.spent(identity, identity.site, n_bytes)
             if refused := stock.refused(response, identity):
                 request.meta[names.REFUSED] = refused
-        self._release(request)
+        self._release(request, hold=_goes_on(request, response))
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
@@ -360,6 +360,18 @@ def _prepared(profile: Profile | None, country: str, user_agent: str) -> dict[by
     """Headers as Scrapy keeps them inside; setting them one by one costs more than choosing the proxy."""
     named = headers_of(profile, country) if profile else (("User-Agent", user_agent), *PLAIN_HEADERS)
     return dict(dict.items(Headers(named)))
+
+
+def _goes_on(request: Request, response: Response) -> bool:
+    """Whether the answer is a redirect on the same site, which goes on as the same identity."""
+    location = response.headers.get("Location")
+    if location is None or response.status not in _REDIRECTS or request.meta.get("dont_redirect"):
+        return False
+    try:
+        target = urljoin(request.url, location.decode("latin-1"))
+        return urlsplit(target).hostname == urlsplit(request.url).hostname
+    except ValueError:  # an address that is none: bans judges it
+        return False
 
 
 def _visit(request: Request) -> str:

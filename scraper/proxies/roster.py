@@ -51,6 +51,9 @@ class Identity:
     uses: int = 0
     right: int = 0  # pages that were what was asked for
     in_flight: int = 0
+    held: bool = (
+        False  # for a redirect that goes on as this identity, and that its number of uses must not break off
+    )
     retired: str = ""  # the reason; final
     proxy_headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # for the gateway alone
     closing: bool = False  # its pool is gone: no new lease, and retired when the last ends
@@ -138,7 +141,7 @@ class Roster:
         identity = self._by_id.get(identity_id)
         if identity is None or identity.site != site or identity.closing or not self.has_room(identity):
             return None
-        return self._take(identity, now_s) if self._check(identity, now_s, kept=True) else None
+        return self._take(identity, now_s) if self._check(identity, now_s) else None
 
     def kept_for(self, site: str, key: str) -> Identity | None:
         """The live identity of a sticky key."""
@@ -175,6 +178,7 @@ class Roster:
         if identity is None or not identity.in_flight:
             return
         identity.in_flight -= 1
+        identity.held = hold
         identity.used_s = now_s
         self._count(identity, -1)
         self.stamina.served(identity.site, identity.arm.pool.name, identity.uses - 1)
@@ -225,18 +229,15 @@ class Roster:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _check(self, identity: Identity, now_s: float, *, kept: bool = False) -> bool:
-        """Whether it may be used once more; if not, and nothing is under way, it is retired.
-
-        ``kept``: for something that was begun as this identity, which its number of uses must not break off.
-        """
+    def _check(self, identity: Identity, now_s: float) -> bool:
+        """Whether it may be used once more; if not, and nothing is under way, it is retired."""
         site, pool = identity.site, identity.arm.pool
         reason, cool_s = "", 0.0
         if identity.closing:
             reason = "pool_changed"
         elif pool.kind == "direct":  # our address does not change; only memory and sockets end it
             reason = "idle" if now_s - identity.used_s > DIRECT_IDLE_S else ""
-        elif not kept and identity.uses >= self.stamina.pages(site, pool.name):
+        elif not identity.held and identity.uses >= self.stamina.pages(site, pool.name):
             reason, cool_s = "uses", self.stamina.rest_s(site, pool.name)
         elif now_s - identity.created_s > self._age_s(pool):
             reason = "age"
@@ -268,6 +269,7 @@ class Roster:
         return min(self.limits.idle_s, SAFETY * pool.idle_s) if pool.kind == "gateway" else self.limits.idle_s
 
     def _take(self, identity: Identity, now_s: float) -> Identity:
+        identity.held = False
         identity.in_flight += 1
         identity.uses += 1
         identity.used_s = now_s

@@ -192,8 +192,9 @@ def site(folder: Path) -> Iterator[Site]:
                 self._go(found.tls_url + "after_hop")
             elif path == "/hop_back":
                 self._go(found.url + "after_hop_back")
-            elif path == "/cookie":
-                self._go("/after_cookie", ("Set-Cookie", "seen=1"))
+            elif path.startswith("/cookie"):
+                name = path[1:] if path != "/cookie" else "seen"
+                self._go(f"/after_{path[1:]}", ("Set-Cookie", f"{name}=1"))
             elif path == "/refresh":
                 self._page("<html><meta http-equiv=refresh content='0;url=/after_refresh'><p>wait</p></html>")
             elif path == "/broken" and not again:

@@ -269,6 +269,16 @@ def test_a_sticky_key_is_one_identity_and_a_fresh_request_one_of_its_own(
     assert len({asked.user for asked in gateway.asked}) == 12
 
 
+def test_a_redirect_goes_on_as_its_own_identity_whoever_waits_for_one(
+    crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path
+) -> None:
+    urls = "\n".join(f"{shop.url}{way}{n}" for n in range(15) for way in ("cookie", "p/a", "p/b"))
+    crawl("site", "-a", f"urls={urls}", *options(tmp_path, gateway.pool())).wait()
+    after = {visit.path: visit.cookie for visit in shop.visits if visit.path.startswith("/after_cookie")}
+    assert len(after) == 15
+    assert [path for path, cookie in after.items() if f"{path.removeprefix('/after_')}=1" not in cookie] == []
+
+
 def test_a_country_that_is_asked_for_is_asked_of_the_gateway_and_one_that_no_pool_has_is_refused(
     crawl: Callable[..., Any], gateway: Gateway, shop: Site, tmp_path: Path
 ) -> None:

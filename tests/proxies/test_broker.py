@@ -15,7 +15,6 @@ from scraper.proxies import gateway
 from scraper.proxies.broker import (
     BUSY_WAIT_MAX_S,
     BUSY_WAIT_S,
-    REDIRECT_WAIT_S,
     ROBOTS,
     Ask,
     Broker,
@@ -195,18 +194,6 @@ def test_the_last_tries_at_a_page_go_where_it_was_not_blocked_twice_however_welc
         rules.release(found.id, 200.0)
     only = rules.lease(Ask(SHOP, pool="dc", attempt=4, blocked_by={"dc": 2}), 200.0)
     assert isinstance(only, Identity), "where there is no other"
-
-
-def test_a_redirect_waits_for_its_own_identity_which_another_page_took_and_not_for_ever() -> None:
-    rules = broker(HOME)
-    first = page(rules)
-    assert go(rules) is first
-    assert isinstance(rules.lease(Ask(SHOP, keep=first.id, redirected=True), 0.0), Wait)
-    late = rules.lease(Ask(SHOP, keep=first.id, redirected=True, waited_s=REDIRECT_WAIT_S), 0.0)
-    assert isinstance(late, Identity)
-    assert late is not first
-    retry = rules.lease(Ask(SHOP, keep=first.id), 0.0)
-    assert isinstance(retry, Identity), "a retry has nothing to lose"
 
 
 # --- waiting -----------------------------------------------------------------------------------------------------------
