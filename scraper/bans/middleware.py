@@ -124,12 +124,14 @@ class _Judge:
             stats.inc_value(f"robots/{verdict.outcome}")
         elif request.meta.get(names.WARM_UP):
             stats.inc_value(f"entry_visits/{verdict.outcome}")
+        elif verdict.rule in reactions.NOT_SENT:
+            stats.inc_value(f"pages/refused/{verdict.rule}")  # no download, and the site has no part in it
         else:
             stats.inc_value(f"verdicts/{verdict.outcome}")
             stats.inc_value(f"sites/{site}/{verdict.outcome}")
         if verdict.outcome in (BLOCKED, RATE_LIMITED):
             stats.inc_value(f"bans/{verdict.rule}")
-        elif verdict.outcome in (FAULT, SITE_ERROR):
+        elif verdict.outcome in (FAULT, SITE_ERROR) and verdict.rule not in reactions.NOT_SENT:
             stats.inc_value(f"faults/{verdict.rule}")
         request.meta[names.VERDICT] = verdict.rule
         self.crawler.signals.send_catch_log(

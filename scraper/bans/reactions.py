@@ -27,9 +27,10 @@ SITE_ERROR_ATTEMPTS = 3  # tries at a page that answers 5xx; Scrapy's own number
 AT_ONCE = frozenset(
     {"config", "account", "forbidden", "session_lost"}
 )  # faults that another pool or session mends without waiting
-NEVER = frozenset(  # faults that no other exit can mend
-    {"target_refused", "too_large", "budget", "site_budget", "gateway_impossible"}
-)
+NOT_SENT = frozenset(
+    {"target_refused", "budget", "site_budget", "gateway_impossible"}
+)  # we ourselves refused it
+NEVER = NOT_SENT | {"too_large"}  # faults that no other exit can mend
 AT_THE_SITE = "target"  # kind of a fault: the gateway says that the site itself does not answer
 
 

@@ -220,7 +220,7 @@ RULES = (
         FAILED_QUALITY,
         lambda f: _nothing(f) and f.downloads == 0 and f.scraped == 0,
         lambda f: "no record was stored, because no page was downloaded",
-        "check the start urls and arguments; robots.txt or a filter may have refused them (see the log)",
+        "check the start urls and arguments; failed.jsonl and the log say what was refused, and why",
     ),
     Rule(
         "all_faults",

@@ -120,8 +120,8 @@ def test_the_summary_of_a_crawl_without_records_or_proxies_reads_like_this() -> 
     assert lines(report_of({}, seconds=0.4, paths={"report": "r.json"})) == [
         "FAILED_QUALITY  books_eu  run books_eu-20261123T030000Z-1a2b  0.4s  v 3f2c1a9  exit 10",
         "  why       no record was stored, because no page was downloaded [no_page_asked]",
-        "  next      check the start urls and arguments; robots.txt or a filter may have refused them (see",
-        "            the log)",
+        "  next      check the start urls and arguments; failed.jsonl and the log say what was refused, and",
+        "            why",
         "  records   0 stored   (0 scraped)",
         "  cost      $0   direct, no proxy was used",
         "  pages     none was downloaded",
