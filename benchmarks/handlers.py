@@ -65,7 +65,7 @@ class Everyone:
     def get(self, name: str) -> Any:
         endpoint = Endpoint("http", HOST, self._gateway, f"customer-{name}", "example")
         pool = Pool("home", "gateway", endpoints=(endpoint,))
-        return SimpleNamespace(id=name, endpoint=endpoint, arm=SimpleNamespace(pool=pool))
+        return SimpleNamespace(id=name, endpoint=endpoint, arm=SimpleNamespace(pool=pool), proxy_headers={})
 
     def spent(self, identity: Any, site: str, n_bytes: int) -> None:
         self.n_bytes += n_bytes

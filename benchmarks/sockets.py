@@ -10,10 +10,24 @@ for how it is measured.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from benchmarks.handlers import AT_ONCE, measure
 
-CASES = (("refuses", 10_000), ("well", 2_000), ("silent", 320))
+#: Manner of the proxy, requests, and the one error each of them has to end with ("": none).
+CASES = (("refuses", 10_000, "GatewayError"), ("well", 2_000, ""), ("silent", 320, "DownloadTimeoutError"))
+
+
+def case(manner: str, n: int, error: str) -> dict[str, Any]:
+    """One run; ends the program where requests ended otherwise than they have to: then nothing was measured."""
+    run = measure("ours", n=n, fresh=True, manner=manner)
+    expected = {error: n} if error else {}
+    if run["errors"] != expected or run["connections"] < n:
+        raise SystemExit(
+            f"{manner}: expected {expected or 'no errors'} over {n} connections, "
+            f"got {run['errors']} over {run['connections']}"
+        )
+    return run
 
 
 def main() -> None:
@@ -24,13 +38,12 @@ def main() -> None:
     options = parser.parse_args()
     print("| the proxy | requests | connections | errors | sockets left | peak | RSS MB at each quarter |")
     print("|---|---|---|---|---|---|---|")
-    for manner, n_requests in CASES:
+    for manner, n_requests, error in CASES:
         n = max(AT_ONCE, int(n_requests * options.share))
-        run = measure("ours", n=n, fresh=True, manner=manner)
+        run = case(manner, n, error)
         rss = ", ".join(f"{mb:.0f}" for mb in run["rss_mb"])
-        errors = ", ".join(f"{count} {word}" for word, count in run["errors"].items()) or "none"
         print(
-            f"| {manner} | {n} | {run['connections']} | {errors} | {run['left']} | {run['peak']} | {rss} |",
+            f"| {manner} | {n} | {run['connections']} | {error or 'none'} | {run['left']} | {run['peak']} | {rss} |",
             flush=True,
         )
 
