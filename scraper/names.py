@@ -15,15 +15,22 @@ ASK_FRESH = "proxy_fresh"  # bool: an exit of its own, that no other request had
 
 # --- request meta: what we write ------------------------------------------------------------------------------
 ATTEMPT = "attempt"  # int >= 1: which try at this page this is, over all causes
+TRIES_LEFT = "tries_left"  # int: tries that may follow this one; whoever repeats a request counts it here
 IDENTITY = "identity"  # str: id of the identity the request goes out as; carries no secret
 COOKIEJAR = "cookiejar"  # Scrapy's own key; we set it to the identity's id
 POOL = "pool"  # str: pool of that identity
+COUNTRY = "exit_country"  # str: country that was asked of it; "" for any
 LEASED = "leased"  # str: id of the identity that this try holds; released with its answer or error
 ORIGIN = "origin"  # (url, method) that the spider asked for, before any redirect
+CAME_FROM = "came_from"  # bytes | None: the Referer that it was asked with, before any redirect
 UNPROVEN = "unproven"  # int: bytes of an answer that may have been cut; the same again is the page
 OWN_HEADERS = "own_headers"  # list[str]: Accept headers that the spider set itself
+ANY_ANSWER = "any_answer"  # bool: one try, and whatever comes is handed on, a block with its body too (`scrapy bans explain`)
 WARM_UP = "warm_up"  # bool: a visit whose only use is its cookies; never tried again, never stored
 BLOCKED_BY = "blocked_by"  # dict[str, int]: how often each pool was blocked at this page
+REFUSALS = (
+    "refusals"  # list of proxies.broker.Refusal as tuples: refusals without a mark that the page has met
+)
 WAITS = "waits"  # int: how often in a row it was put off
 WAITED = "waited_s"  # float, seconds: how long the page has been put off for want of an exit
 NOT_BEFORE = "not_before"  # float, monotonic seconds: the frontier does not lease the page earlier

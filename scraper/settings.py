@@ -86,6 +86,8 @@ ITEM_PIPELINES = {
 EXTENSIONS = {
     "scrapy.extensions.logstats.LogStats": None,  # runs/ writes a line a minute that says more
     "scrapy.extensions.telnet.TelnetConsole": None,
+    "scraper.bans.keeper.SampleKeeper": 500,
+    "scraper.bans.suspicions.Suspicions": 500,
     "scraper.runs.extension.RunExtension": 1000,  # last: the others have written their stats by then
 }
 HTTPCACHE_POLICY = (
@@ -148,6 +150,7 @@ TLS_CA_FILE = ""  # PEM file of further authorities to trust beside the system's
 
 # --- bans/ ---------------------------------------------------------------------------------------------------
 BAN_MAX_ATTEMPTS = 6  # tries at one page over all causes; then it is listed in failed.jsonl
+BAN_SAMPLES = 50  # rules of which a run keeps the first refused page in blocks/, up to 512 KB each; 0: none
 BAN_RETRY_PRIORITY = 10  # added to the priority of a page that is tried again: its identity is still warm
 BAN_RETRY_AFTER_MAX_S = 120.0  # seconds; a site that asks for longer waits is asked again after this
 BAN_RATE_LIMIT_WAIT_S = 5.0  # seconds to leave a site alone after a 429 without Retry-After

@@ -13,7 +13,7 @@ import scrapy
 
 from scraper import arguments
 from scraper.arguments import arg
-from scraper.errors import ArgumentError, ConfigError
+from scraper.errors import ArgumentError
 from scraper.extract import urls
 
 
@@ -22,16 +22,17 @@ class GoodPage(TypedDict, total=False):
 
     css: str | list[str]
     xpath: str | list[str]
-    json: str | list[str]  # dotted paths that exist and are not null
+    json: str | list[str]  # dotted paths that exist and are not null; * is any element
     regex: str | list[str]  # found in the text
     min_bytes: int  # of the decompressed body
+    any_of: list[GoodPage]  # one of them holds: a listing, or an honest "no results"
 
 
 class Spider(scrapy.Spider):
     """A spider declares ``Args`` (a frozen dataclass derived from ``Spider.Args``) and reads ``self.args``.
 
-    ``good_page`` maps callback names to what their pages must hold; a page without it is taken for a block and tried
-    again through another identity. ``proxy_countries`` (ISO 3166 alpha-2) are tried in turn where a site has a geo wall; where
+    ``good_page`` maps names of callbacks, or patterns of addresses, to what their pages must hold (docs/contracts.md); a page
+    without it is taken for a block and tried again through another identity. ``proxy_countries`` (ISO 3166 alpha-2) are tried in turn where a site has a geo wall; where
     the country does not matter, none is asked for.
     It starts at ``start_pages``: what the arguments say, else ``start_urls``.
     A spider that names no ``allowed_domains`` stays on the hosts of its start pages, and on hosts below them.
@@ -55,9 +56,6 @@ class Spider(scrapy.Spider):
         super().__init__()
         self.__dict__.update({name: given[name] for name in arguments.PASSED_BY_SCRAPYD & given.keys()})
         self.args = arguments.parse(self.Args, given)
-        for callback in self.good_page:
-            if not callable(getattr(self, callback, None)):
-                raise ConfigError("good_page", callback, f"is no callback of spider {self.name}")
         asked = _start_pages(self.args)
         self.start_pages = list(asked) or list(self.start_urls)
         self._callbacks = asked

@@ -25,3 +25,7 @@ class Verdict:
     )
     evidence: str = ""
     retry_after_s: float | None = None
+    proven: bool = (
+        True  # False: a refusal without a mark, which counts against the exit once another one gets the page; or a good
+        # answer without a page (204, 304), which counts for nobody
+    )

@@ -30,6 +30,7 @@ def test_the_documents_name_no_setting_that_does_not_exist() -> None:
         for name in re.findall(r"`(?:-s )?([A-Z][A-Z]+_[A-Z_]+)[=`]", page.read_text(encoding="utf-8")):
             assert hasattr(settings, name) or name in (
                 "CLOSESPIDER_TIMEOUT",
+                "HTTPERROR_ALLOWED_CODES",
                 "CLOSESPIDER_TIMEOUT_NO_ITEM",
                 "SCRAPY_SETTINGS_MODULE",
             ), (page, name)

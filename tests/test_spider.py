@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from scraper.arguments import arg
-from scraper.errors import ArgumentError, ConfigError
-from scraper.spider import GoodPage, Spider
+from scraper.errors import ArgumentError
+from scraper.spider import Spider
 
 
 class Example(Spider):
@@ -105,13 +105,3 @@ def test_takes_scrapyds_job_id_for_settings_that_use_it() -> None:
 def test_an_unknown_argument_stops_the_start() -> None:
     with pytest.raises(ArgumentError, match=r"did you mean depth\? it has url, urls, urls_file, depth"):
         Example(dpeth="2")
-
-
-def test_a_contract_for_a_callback_that_is_none_stops_the_start() -> None:
-    """A misspelt name would leave the callback without its contract, and blocks would be stored as pages."""
-
-    class Wrong(Example):
-        good_page: ClassVar[dict[str, GoodPage]] = {"parse_prodcut": {"css": "h1"}}
-
-    with pytest.raises(ConfigError, match="is no callback of spider example"):
-        Wrong()

@@ -1,7 +1,13 @@
 """Was that page a block, and what now?
 
-signatures.toml holds what vendors' block pages are known by; signatures.py reads it; rules.py turns an answer into a
-verdict (headers first, then body); contracts.py asks whether a page holds what the spider says a good page holds;
-completeness.py whether a compressed body is whole; reactions.py is the table of what follows from a verdict.
-middleware.py has the two phases: HeaderPhase before a redirect is followed, BodyPhase on the decompressed body.
+answers.py      an answer as plain data, and what its body shows a reader
+marks/*.toml    what vendors' block pages are known by; signatures.py reads and matches them
+rules.py        an answer becomes a verdict: headers first, then body
+contracts.py    whether a page holds what the spider says a good page holds
+completeness.py whether a compressed body is whole
+reactions.py    the table of what follows from a verdict; forbidden.py: pages refused to everybody
+middleware.py   the two phases: HeaderPhase before a redirect is followed, BodyPhase on the body that bodies.py made ready
+kinds.py        what good pages share, without a contract; suspicions.py reports those that look like one soft block
+samples.py      the first page that each rule refused, kept by keeper.py
+explain.py      why an answer is judged as it is: `scrapy bans explain`, which asks with asking.py
 """

@@ -7,10 +7,10 @@ body after CheckedCompression (590) has decompressed it and before a meta refres
 from __future__ import annotations
 
 import logging
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -30,6 +30,7 @@ from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from scraper import names
 from scraper.bans import contracts, reactions, rules, signatures
+from scraper.bans.answers import Answer
 from scraper.bans.bodies import CUT, TOO_LARGE, UNDECODABLE, readable, without_traps
 from scraper.errors import BudgetSpent, CertificateRefused, GatewayError, TargetRefused
 from scraper.options import read
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOP_BYTES = 16 * 1024  # of a body; a shorter one is on its way before we could stop it
+_SIGN = re.compile(r"[\ufeff\s]*<")  # of markup, for a page whose content type says nothing or plain text
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (TargetRefused, "target_refused"),
     (CertificateRefused, "certificate_refused"),
@@ -64,18 +66,21 @@ _OF_ONE_TRY = (
     "download_slot",
     "download_latency",
 )
-_OF_THE_IDENTITY = (names.IDENTITY, names.COOKIEJAR, names.POOL)
+_OF_THE_IDENTITY = (names.IDENTITY, names.COOKIEJAR, names.POOL, names.COUNTRY)
 _OURS = (
     *_OF_ONE_TRY,
     *_OF_THE_IDENTITY,
     names.ATTEMPT,
+    names.TRIES_LEFT,
     names.LEASED,
     names.NOT_BEFORE,
     names.WAITED,
     names.WAITS,
     names.BLOCKED_BY,
+    names.REFUSALS,
     names.OWN_HEADERS,
     names.ORIGIN,
+    names.CAME_FROM,
     names.UNPROVEN,
     names.WARM_UP,
 )
@@ -98,7 +103,7 @@ class _Judge:
     def __init__(self, crawler: Crawler, options: Options) -> None:
         self.crawler = crawler
         self.options = options
-        self.signatures = signatures.ByStatus(signatures.load())
+        self.signatures = signatures.load()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -118,6 +123,9 @@ class _Judge:
 
     def settle(self, request: Request, response: Response | None, verdict: Verdict) -> Request | None:
         """Count and publish the verdict. Returns the retry, None to hand the page on; raises PageGivenUp."""
+        if verdict.outcome == BLOCKED and not verdict.proven and self.is_wanted(request, response):
+            # without a mark it is the answer that the spider asked for
+            verdict = Verdict(SITE_ERROR, "site_refused", kind="refused", evidence=verdict.rule)
         site = rules.site_of(request.url)
         stats = self.crawler.stats
         if _is_robots(request):
@@ -147,14 +155,34 @@ class _Judge:
             raise IgnoreRequest(
                 "the entry visit was refused"
             )  # never tried again, its redirects not followed
+        if request.meta.get(names.ANY_ANSWER) and response is not None:
+            return None
         if request.meta.get("dont_retry") and response is not None:
+            if verdict.outcome == BLOCKED and verdict.proven:
+                raise self.give_up(request, verdict)  # a wall is no page, however often it may be asked for
             return None  # the spider wants to see what came
         if reaction.action == reactions.GIVE_UP:
+            if verdict.outcome in (SITE_ERROR, RATE_LIMITED) and self.is_wanted(request, response):
+                return None  # tried as often as any other, and then it is an answer
             raise self.give_up(request, verdict)
         stats.inc_value("pages/retries")
         logger.debug("%s: %s (%s), try %d", request.url, verdict.rule, verdict.evidence, attempt + 1)
         keep_identity = verdict.outcome in (RATE_LIMITED, SITE_ERROR)
         return self._again(request, attempt + 1, reaction.wait_s, keep_identity)
+
+    def is_wanted(self, request: Request, response: Response | None) -> bool:
+        """Whether the spider asked to see answers of this status, in the ways of Scrapy's HttpErrorMiddleware."""
+        if response is None or _is_robots(request):
+            return False
+        meta, settings = request.meta, self.crawler.settings
+        if meta.get("handle_httpstatus_all"):
+            return True
+        if "handle_httpstatus_list" in meta:
+            return response.status in meta["handle_httpstatus_list"]
+        if settings.getbool("HTTPERROR_ALLOW_ALL"):
+            return True
+        listed = settings.getlist("HTTPERROR_ALLOWED_CODES")
+        return response.status in map(int, getattr(self.crawler.spider, "handle_httpstatus_list", listed))
 
     def give_up(self, request: Request, verdict: Verdict) -> PageGivenUp:
         """Count the page as lost and tell the run; returns what to raise."""
@@ -181,7 +209,13 @@ class _Judge:
         if wait_s:
             meta[names.NOT_BEFORE] = time.monotonic() + wait_s
         priority = request.priority + (self.options.retry_priority if attempt == 2 else 0)
-        return request.replace(url=url, meta=meta, dont_filter=True, priority=priority)
+        again = request.replace(url=url, meta=meta, dont_filter=True, priority=priority)
+        if url != request.url:
+            # a redirect made the page its own Referer, which would then be visited as its entry
+            again.headers.pop("Referer", None)
+            if referer := meta.get(names.CAME_FROM):
+                again.headers["Referer"] = referer
+        return again
 
 
 class FreshRequests(BaseSpiderMiddleware):
@@ -206,8 +240,10 @@ class HeaderPhase(_Judge):
 
     def process_request(self, request: Request) -> None:
         request.meta.pop(names.VERDICT, None)
+        request.meta[names.TRIES_LEFT] = self.options.limits.attempts - request.meta.get(names.ATTEMPT, 1)
         if "redirect_urls" not in request.meta:
             request.meta[names.ORIGIN] = (request.url, request.method)
+            request.meta[names.CAME_FROM] = request.headers.get("Referer")
         site = rules.site_of(request.url)
         if self._given_up_in_a_row.get(site, 0) >= self.options.site_give_up:
             raise self.give_up(request, Verdict(BLOCKED, "site_given_up", evidence=site))
@@ -218,9 +254,8 @@ class HeaderPhase(_Judge):
         if refused := request.meta.pop(names.REFUSED, None):
             return self.process_exception(request, refused) or response
         headers = _headers_of(response)
-        verdict = rules.judge_headers(
-            request.url, response.status, headers, self.signatures[response.status], datetime.now(UTC)
-        )
+        answer = Answer(request.url, response.status, headers)
+        verdict = rules.judge_headers(answer, self.signatures, datetime.now(UTC))
         if verdict is None and 300 <= response.status < 400 and not _can_follow(response):
             verdict = Verdict(SITE_ERROR, "bad_location", evidence=headers.get("location", "")[:100])
         if (
@@ -242,12 +277,11 @@ class HeaderPhase(_Judge):
         A rate limit keeps both. ``status`` is told by our own handler; without it nothing is stopped.
         """
         small = body_length is not None and body_length <= STOP_BYTES
-        if small or not status or _is_robots(request) or request.meta.get("dont_retry"):
+        if small or not status or _is_robots(request) or request.meta.get(names.ANY_ANSWER):
             return
-        verdict = rules.judge_headers(
-            request.url, status, _by_name(headers), self.signatures[status], datetime.now(UTC)
-        )
-        if verdict is not None and verdict.outcome == BLOCKED:
+        answer = Answer(request.url, status, by_name(headers))
+        verdict = rules.judge_headers(answer, self.signatures, datetime.now(UTC))
+        if verdict is not None and verdict.outcome == BLOCKED and verdict.proven:
             raise StopDownload(fail=False)
 
     def process_exception(self, request: Request, exception: Exception) -> Request | None:
@@ -281,8 +315,11 @@ class BodyPhase(_Judge):
     def __init__(self, crawler: Crawler, options: Options) -> None:
         super().__init__(crawler, options)
         spider = crawler.spider
-        table = getattr(spider, "good_page", None) or {}
-        self.contracts = contracts.parse(getattr(spider, "name", "spider"), table)
+        self.contracts = contracts.parse(
+            getattr(spider, "name", "spider"),
+            getattr(spider, "good_page", None) or {},
+            lambda name: callable(getattr(spider, name, None)),
+        )
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
         if "cached" in response.flags or request.meta.get(names.VERDICT):
@@ -295,13 +332,14 @@ class BodyPhase(_Judge):
             if flag in response.flags:
                 return rules.judge_fault(flag, _headers_of(response).get("content-encoding", ""))
         headers = _headers_of(response)
-        verdict = rules.judge_body(
-            response.status, headers, response.body, self.signatures[response.status], datetime.now(UTC)
-        )
+        encoding = response.encoding if isinstance(response, TextResponse) else "utf-8"
+        answer = Answer(response.url, response.status, headers, response.body, encoding)
+        verdict = rules.judge_body(answer, self.signatures, datetime.now(UTC))
         if verdict.rule == "empty_page" and request.method != "GET":
             verdict = Verdict(GOOD, "good")  # HEAD has no body, and a form may answer with none
         if (
             verdict.outcome != GOOD
+            or not verdict.proven
             or _is_robots(request)
             or request.method == "HEAD"
             or response.status >= 300
@@ -312,22 +350,25 @@ class BodyPhase(_Judge):
         ):
             request.meta[names.UNPROVEN] = len(response.body)  # asked once more; twice the same is the page
             return rules.judge_fault(CUT, "no length, no </html>")
-        contract = self.contracts.get(_callback_name(request))
-        return (contract and self._broken(contract, response)) or verdict
+        asked = self.contracts.of(contracts.callback_name(request.callback), request.url, response.status)
+        return self._broken(asked, response) or verdict
 
     @staticmethod
-    def _broken(contract: contracts.Contract, response: Response) -> Verdict | None:
+    def _broken(asked: list[contracts.Contract], response: Response) -> Verdict | None:
         if not isinstance(response, TextResponse):
-            return contracts.judge(contract, response.body, "", None)
-        selector = response.selector if isinstance(response, HtmlResponse | XmlResponse) else None
-        return contracts.judge(contract, response.body, response.text, selector)
+            return contracts.judge(asked, response.body, "", None)
+        markup = isinstance(response, HtmlResponse | XmlResponse) or _SIGN.match(response.text)
+        # the selector is the response's own: what is parsed here, the callback need not parse again
+        return contracts.judge(
+            asked, response.body, response.text, (lambda: response.selector) if markup else None
+        )
 
 
 def _headers_of(response: Response) -> dict[str, str]:
-    return _by_name(response.headers)
+    return by_name(response.headers)
 
 
-def _by_name(headers: Headers) -> dict[str, str]:
+def by_name(headers: Headers) -> dict[str, str]:
     # dict.items: Headers.items normalises every name once more, which costs as much as all the rules
     return {
         name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
@@ -337,13 +378,6 @@ def _by_name(headers: Headers) -> dict[str, str]:
 
 def _is_robots(request: Request) -> bool:
     return request.url.endswith("/robots.txt") and bool(request.meta.get("dont_obey_robotstxt"))
-
-
-def _callback_name(request: Request) -> str:
-    callback = request.callback
-    while isinstance(callback, partial):
-        callback = callback.func
-    return getattr(callback, "__name__", "parse") if callback else "parse"
 
 
 def _can_follow(response: Response) -> bool:

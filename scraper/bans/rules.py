@@ -5,59 +5,44 @@ Three questions, not two: was it a block, was it the page, or does it say nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from scraper.bans.signatures import Signature, matches_body, matches_headers, window_of
+from scraper.bans.answers import EMPTY, Answer
+from scraper.bans.signatures import Table, Trace
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
 
 _EVIDENCE_CHARS = 120
 _REFUSED = frozenset({400, 401, 402, 405, 406, 410, 411, 412, 414, 415, 416, 422, 426, 428, 431})
+_NO_PAGE = frozenset({204, 205, 304})  # good answers that show no page, so they say nothing about the exit
+_PAGES = frozenset({200, 202, 203})  # statuses that come with a page
 
 
-def judge_headers(
-    url: str,
-    status: int,
-    headers: Mapping[str, str],
-    signatures: Sequence[Signature],
-    now: datetime,
-) -> Verdict | None:
-    """Return what status and headers alone decide, or None when the body is needed. ``headers`` by lower-case name."""
-    location = headers.get("location", "") if 300 <= status < 400 else ""
-    for signature in signatures:
-        if signature.needs_body or not matches_headers(signature, status, headers, location):
-            continue
-        if location and any(text in url for text in signature.location):
-            continue  # it was asked for, not sent there
-        return _blocked(signature, location or f"{status} {dict(signature.headers)}", headers, now)
-    if status in (404, 410):
-        return Verdict(GONE, f"status_{status}")
+def judge(answer: Answer, table: Table, now: datetime) -> Verdict:
+    """Return the verdict of an answer that is there as a whole."""
+    return judge_headers(answer, table, now) or judge_body(answer, table, now)
+
+
+def judge_headers(answer: Answer, table: Table, now: datetime) -> Verdict | None:
+    """Return what status and headers alone decide, or None when the body is needed."""
+    if (trace := table.by_headers(answer)) is not None:
+        return _of(trace, answer, now)
+    if answer.status in (404, 410):
+        return Verdict(GONE, f"status_{answer.status}")
     return None
 
 
-def judge_body(
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    signatures: Sequence[Signature],
-    now: datetime,
-) -> Verdict:
-    """Return the verdict of an answer whose headers decided nothing. ``body``: decompressed bytes."""
-    window = window_of(body)
-    location = headers.get("location", "")
-    for signature in signatures:
-        if (
-            signature.needs_body
-            and matches_body(signature, body, window)
-            and matches_headers(signature, status, headers, location)
-        ):
-            return _blocked(signature, signature.body[0].decode(errors="replace"), headers, now)
-    return _by_status(status, headers, body, now)
+def judge_body(answer: Answer, table: Table, now: datetime) -> Verdict:
+    """Return the verdict of an answer whose headers decided nothing."""
+    if answer.body and (trace := table.by_body(answer)) is not None:
+        return _of(trace, answer, now)
+    return _by_status(answer, now)
 
 
-def _by_status(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Verdict:
+def _by_status(answer: Answer, now: datetime) -> Verdict:
+    status, headers = answer.status, answer.headers
     rule = f"status_{status}"
     if status == 429:
         return Verdict(
@@ -68,16 +53,18 @@ def _by_status(status: int, headers: Mapping[str, str], body: bytes, now: dateti
         return Verdict(RATE_LIMITED, "status_503_retry_after", kind="rate", retry_after_s=wait_s)
     if status == 451:
         return Verdict(BLOCKED, rule, kind="geo")
-    if status in (403, 999):
-        return Verdict(BLOCKED, rule, kind="denied")
+    if status in (403, 418):  # "you may not", without a word to whom: another exit tells
+        return Verdict(BLOCKED, rule, kind="denied", proven=False)
     if status == 408:
         return Verdict(FAULT, rule, kind="transient")
     if status in _REFUSED:
         return Verdict(SITE_ERROR, "site_refused", kind="refused", evidence=str(status))
     if status >= 400:
         return Verdict(SITE_ERROR, rule)
-    if not body and status == 200:
-        return Verdict(BLOCKED, "empty_page", kind="empty")
+    if status in _PAGES and answer.shape == EMPTY:
+        return Verdict(BLOCKED, "empty_page", kind="empty", evidence=f"{len(answer.body)} bytes")
+    if status in _NO_PAGE:
+        return Verdict(GOOD, rule, proven=False)
     return Verdict(GOOD, "good")
 
 
@@ -114,12 +101,13 @@ def site_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-def _blocked(signature: Signature, evidence: str, headers: Mapping[str, str], now: datetime) -> Verdict:
-    return Verdict(
-        RATE_LIMITED if signature.kind == "rate" else BLOCKED,
-        signature.id,
-        signature.vendor,
-        signature.kind,
-        evidence[:_EVIDENCE_CHARS],
-        retry_after_s(headers.get("retry-after", ""), now) if signature.kind == "rate" else None,
-    )
+def _of(trace: Trace, answer: Answer, now: datetime) -> Verdict:
+    signature = trace.signature
+    evidence = "; ".join(trace.found)[:_EVIDENCE_CHARS] or f"status {answer.status}"
+    if signature.kind == "refused":
+        return Verdict(SITE_ERROR, signature.id, signature.vendor, "refused", evidence)
+    if signature.kind == "rate":
+        wait_s = retry_after_s(answer.headers.get("retry-after", ""), now)
+        return Verdict(RATE_LIMITED, signature.id, signature.vendor, "rate", evidence, wait_s)
+    proven = signature.strength != "weak"
+    return Verdict(BLOCKED, signature.id, signature.vendor, signature.kind, evidence, proven=proven)

@@ -9,7 +9,7 @@ from typing import Any
 from scraper.lab.exits import COUNTRIES
 
 HIGHEST_PORT = 65_535
-STANDARD = "standard"
+STANDARD, WALLS = "standard", "walls"
 
 
 class LabError(Exception):
@@ -30,7 +30,8 @@ class LabOptions:
 
     seed: int = _option(1, "decides catalogues, exits and faults", low=-(2**63))
     world: str = _option(
-        "standard", "the sites, their rules, prices and pools: standard, or the number of a drawn world"
+        "standard",
+        "the sites, their rules, prices and pools: standard, walls (every form of refusal), or the number of a drawn world",
     )
     change_after: int = _option(
         0, "requests after which half of a drawn world's sites change their rules (0: never)"
@@ -74,11 +75,12 @@ class LabOptions:
                 raise LabError(f"{flag(option.name)} {value}: must be {limits}")
         if self.geo_country not in COUNTRIES:
             raise LabError(f"--geo-country {self.geo_country}: must be one of {', '.join(COUNTRIES)}")
-        if self.world != STANDARD and not (self.world.isascii() and self.world.isdigit()):
-            raise LabError(f"--world {self.world}: must be {STANDARD} or a whole number, such as 1")
-        if self.change_after and self.world == STANDARD:
+        named = self.world in (STANDARD, WALLS)
+        if not named and not (self.world.isascii() and self.world.isdigit()):
+            raise LabError(f"--world {self.world}: must be {STANDARD}, {WALLS} or a whole number, such as 1")
+        if self.change_after and named:
             raise LabError(
-                f"--change-after {self.change_after}: the {STANDARD} world keeps its rules; add --world 1"
+                f"--change-after {self.change_after}: the {self.world} world keeps its rules; add --world 1"
             )
         last = self.datacentre_port + self.datacentre_exits - 1
         if self.datacentre_port and last > HIGHEST_PORT:

@@ -6,6 +6,7 @@ The pages are written around the marks; nothing is copied from a saved page.
 from __future__ import annotations
 
 import hashlib
+import json
 
 from scraper.lab.answers import Answer, Visit
 
@@ -121,6 +122,94 @@ def aws_waf_challenge() -> Answer:
     head = '<script src="/challenge.js"></script><script>window.gokuProps={"key":"lab"};</script>'
     page = _page("", '<div id="challenge-container"></div>', head)
     return Answer("block", page, 202, "aws-waf", {"x-amzn-waf-action": "challenge"})
+
+
+def aws_waf_captcha(visit: Visit) -> Answer:
+    """AWS WAF's puzzle. 405."""
+    head = '<script src="/captcha.js"></script><script>window.gokuProps={"key":"lab"};</script>'
+    page = _page("Human Verification", '<div id="captcha-container"></div>', head)
+    return Answer("block", page, 405, "aws-waf", {"x-amzn-waf-action": "captcha"})
+
+
+def cloudflare_challenge(visit: Visit) -> Answer:
+    """Cloudflare's challenge: the header that it documents, and its script. 403."""
+    ray = _reference(visit)[:16]
+    body = (
+        "<noscript>Enable JavaScript and cookies to continue</noscript>"
+        f"<script>window._cf_chl_opt={{cType:'managed',cRay:'{ray}',cZone:'shop'}};</script>"
+        '<script src="/cdn-cgi/challenge-platform/h/g/orchestrate/chl_page/v1"></script>'
+    )
+    headers = {"Server": "cloudflare", "CF-RAY": f"{ray}-FRA", "cf-mitigated": "challenge"}
+    return Answer("block", _page("Just a moment...", body), 403, "cloudflare", headers)
+
+
+def linkedin_999(visit: Visit) -> Answer:
+    """LinkedIn's own status and a script that leads to its sign-in wall. 999."""
+    body = f"<script>location.href='/authwall?trk=bf&trkInfo={_reference(visit)[:20]}';</script>"
+    return Answer("block", _page("", body), 999, "linkedin")
+
+
+def anubis_challenge(visit: Visit) -> Answer:
+    """Anubis, a proof of work. 200."""
+    task = json.dumps({"rules": {"algorithm": "fast", "difficulty": 4}, "challenge": _reference(visit)})
+    body = (
+        f'<script id="anubis_challenge" type="application/json">{task}</script>'
+        '<script src="/.within.website/x/cmd/anubis/static/js/main.mjs" type="module"></script>'
+        "<p>You see this because the administrator of this shop has set up a guard against bots.</p>"
+    )
+    return Answer("block", _page("Making sure you're not a bot!", body), 200, "anubis")
+
+
+def datadome_json(visit: Visit) -> Answer:
+    """What DataDome tells a script. 403, JSON."""
+    url = f"https://geo.captcha-delivery.com/captcha/?initialCid={_reference(visit)[:40]}&t=fe"
+    return Answer("block", json.dumps({"url": url}), 403, "datadome", content_type="application/json")
+
+
+def perimeterx_json(visit: Visit) -> Answer:
+    """What HUMAN (PerimeterX) tells a script. 403, JSON."""
+    told = {
+        "appId": "PXlab00000",
+        "jsClientSrc": "/lab00000/init.js",
+        "firstPartyEnabled": True,
+        "uuid": _reference(visit)[:32],
+        "hostUrl": "/lab00000/xhr",
+        "blockScript": "/lab00000/captcha/captcha.js?a=c&m=0",
+    }
+    return Answer("block", json.dumps(told), 403, "perimeterx", content_type="application/json")
+
+
+def akamai_refresh(visit: Visit) -> Answer:
+    """Akamai's interstitial, which asks for the page again with what its script has made. 200."""
+    made = f"{visit.path}?bm-verify={_reference(visit)[:40]}"
+    head = f'<meta http-equiv="refresh" content="5; URL=\'{made}\'">'
+    body = '<script>fetch("/_sec/verify?provider=interstitial",{method:"POST"});</script>'
+    return Answer("block", _page("", body, head), 200, "akamai")
+
+
+def captcha_refresh(visit: Visit) -> Answer:
+    """On to a page with a captcha by a meta refresh, as home-made walls do; and that page. 200."""
+    if visit.path != "/captcha":
+        head = f'<meta http-equiv="refresh" content="0; url=/captcha?back={visit.path}">'
+        return Answer("block", _page("One moment", "<p>You are being sent on.</p>", head), 200, "captcha")
+    body = (
+        '<form id="captcha-form" method="post"><p>Please confirm that you are not a robot.</p>'
+        '<div class="g-recaptcha" data-sitekey="6Lab"></div>'
+        '<script src="https://www.google.com/recaptcha/api.js" async defer></script></form>'
+    )
+    return Answer("blocked_page", _page("Captcha", body), 200, "captcha")
+
+
+def perimeterx_detour(visit: Visit) -> Answer:
+    """Off to an address that tells nothing, where HUMAN's page stands. 302, then 200."""
+    if visit.path == "/hello":
+        return perimeterx_page(visit)
+    return Answer("block", "", 302, "perimeterx", {"Location": f"/hello?from={visit.path}"})
+
+
+def nothing(visit: Visit) -> Answer:
+    """An empty page. 200."""
+    return Answer("block", "", 200, "empty")
 
 
 def too_many_requests(retry_after: int) -> Answer:

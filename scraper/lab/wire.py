@@ -6,10 +6,15 @@ import asyncio
 import os
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 _HEAD_LIMIT = 65_536  # bytes of a request or response head
+_TCP_INFO, _SENT = (
+    11,
+    struct.Struct("=200xQQ"),
+)  # linux/tcp.h: tcpi_bytes_sent and tcpi_bytes_retrans, since 4.19
 _LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # on, for 0 seconds: closing sends RST
 
 Headers = list[tuple[str, str]]
@@ -38,6 +43,7 @@ class MeteredReader(asyncio.StreamReader):
         super().__init__(limit=_HEAD_LIMIT, loop=asyncio.get_running_loop())
         self._meter = meter
         self.on_end: Callable[[], None] | None = None
+        self.on_reset: Callable[[], None] | None = None
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # what asyncio really gives
         self._meter.up += len(data)
@@ -50,6 +56,8 @@ class MeteredReader(asyncio.StreamReader):
 
     def set_exception(self, exc: Exception) -> None:
         super().set_exception(exc)
+        if self.on_reset is not None:
+            self.on_reset()
         if self.on_end is not None:
             self.on_end()
 
@@ -59,12 +67,15 @@ class Connection:
 
     def __init__(self, reader: MeteredReader, writer: asyncio.StreamWriter, meter: Meter) -> None:
         self.reader, self.writer, self._meter = reader, writer, meter
+        self._written = 0
+        reader.on_reset = self._take_back
 
     def write(self, data: bytes) -> None:
         """Send, and count as sent. Raises ConnectionResetError when the client is gone."""
         if self.writer.transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._meter.down += len(data)
+        self._written += len(data)
         self.writer.write(data)
 
     def close(self, hard: bool = False) -> None:
@@ -72,10 +83,19 @@ class Connection:
         if not hard:
             self.writer.close()
             return
-        transport = self.writer.transport
-        if not transport.is_closing():
-            self._meter.down -= transport.get_write_buffer_size()
-        reset(transport)
+        if not self.writer.transport.is_closing():
+            self._take_back()
+        reset(self.writer.transport)
+
+    def _take_back(self) -> None:
+        """What was written and never reached the client is not counted: a reset drops it, here and in the kernel."""
+        unsent = self.writer.transport.get_write_buffer_size()
+        sock = self.writer.get_extra_info("socket")
+        if sys.platform == "linux" and sock is not None and sock.fileno() >= 0:
+            sent, again = _SENT.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SENT.size))
+            unsent = max(0, self._written - (sent - again))
+        self._meter.down -= unsent
+        self._written -= unsent
 
 
 Serve = Callable[[Connection], Awaitable[None]]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from scraper.lab import defences, exits, vendors
+from scraper.lab import defences, exits, vendors, walls
 from scraper.lab.exits import COUNTRIES, PoolSpec
-from scraper.lab.options import STANDARD, LabOptions
+from scraper.lab.options import STANDARD, WALLS, LabOptions
 from scraper.lab.shops import Shop
 
 _FEWEST, _MOST = 8, 12  # sites
@@ -61,6 +61,8 @@ class World:
 
 def world(options: LabOptions) -> World:
     """The world that the options name."""
+    if options.world == WALLS:
+        return _walls(options)
     return _standard(options) if options.world == STANDARD else _drawn(options)
 
 
@@ -97,12 +99,33 @@ def _standard(options: LabOptions) -> World:
         site("flaky", "http", defences.FlakyShop, "resets, stalls, and cuts bodies short"),
         site("js", "http", defences.ScriptShop, "listings are filled in by a script", needs_browser=True),
     )
-    pools = (  # in the order of prices in the market of 2026
+    return World(options, sites, _market(options))
+
+
+def _market(options: LabOptions) -> tuple[PoolSpec, ...]:
+    """In the order of prices in the market of 2026."""
+    return (
         exits.datacentre(options.datacentre_exits, 0.6),
         exits.residential(options.residential_exits, 3.0),
         exits.mobile(options.mobile_exits, 8.0),
     )
-    return World(options, sites, pools)
+
+
+def _walls(options: LabOptions) -> World:
+    """A site for each form of refusal, over http and https in turns, and one that is hostile in all of them."""
+    about = "refuses servers: {}".format
+    sites = [
+        SiteSpec(label, ("http", "https")[place % 2], Rules(walls.FormShop, about(label)))
+        for place, label in enumerate(walls.FORMS)
+        if label != walls.LARGE
+    ]
+    large = {"block_kb": 500.0}
+    sites += [
+        SiteSpec(f"{walls.LARGE}-{scheme}", scheme, Rules(walls.FormShop, about("large pages"), large))
+        for scheme in ("http", "https")
+    ]
+    sites.append(SiteSpec("hostile", "http", Rules(walls.HostileShop, "refuses everybody, in every way")))
+    return World(options, tuple(sites), _market(options))
 
 
 def _drawn(options: LabOptions) -> World:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from scraper.errors import BudgetSpent, GatewayError
 from scraper.proxies import gateway, pace
@@ -73,6 +74,15 @@ class Patience:
     dead_after: int
 
 
+class Refusal(NamedTuple):
+    """A refusal without a mark ("403"), as the page keeps it: against the exit only once another one gets the page."""
+
+    pool: str
+    n_bytes: int
+    right: int  # right pages of the identity before
+    uses: int
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What a verdict changed. ``opened``: a pool that is left alone now. ``dead``: why no pool will serve this run.
@@ -84,6 +94,7 @@ class Heard:
     dead: str = ""
     delay_s: float | None = None
     suspicion: bool = False  # the block speaks about a missing entry, not about the pool
+    refusal: Refusal | None = None  # for the page to keep, and to be told with its next verdict
 
 
 @dataclass(slots=True)
@@ -179,24 +190,35 @@ class Broker:
         answered: bool = True,
         linked: bool = False,
         visit: str = PAGE,
+        refusals: Sequence[Refusal] = (),
     ) -> Heard:
         """Learn from the verdict of a try that ``identity`` made. ``answered``: there was a response.
 
         ``linked``: the page was linked from another of the site. ``visit``: what was asked for. That the DOOR or
-        robots.txt are open says nothing about the pages behind; a refusal there does.
+        robots.txt are open says nothing about the pages behind; a refusal there does. ``refusals``: those without a mark
+        that this page met before; where it is right now, they were blocks.
         """
         site, pool = identity.site, identity.arm.pool
         if verdict.outcome not in (GOOD, GONE):
             self.ledger.wasted(site, pool, identity.arm.country, n_bytes)
-        if verdict.outcome == GOOD and visit == PAGE:
+        taught = verdict.proven or verdict.outcome != GOOD  # a 204 or 304 shows no page
+        if verdict.outcome == GOOD and taught and visit == PAGE:
             identity.right += 1
         delay_s = None
-        suspicion = visit != ROBOTS and self.binding.is_suspicion(
-            site, pool.name, identity.id, verdict, linked=linked
+        suspicion = (
+            taught
+            and visit != ROBOTS
+            and self.binding.is_suspicion(site, pool.name, identity.id, verdict, linked=linked)
         )
-        if not suspicion and (visit == PAGE or verdict.outcome != GOOD):
-            sign = self._learn(identity, verdict, n_bytes, now_s)
-            delay_s = self.pace.hear(site, sign, now_s) if sign else None
+        refusal = None
+        if verdict.outcome == BLOCKED and not verdict.proven:
+            refusal = Refusal(pool.name, n_bytes, identity.right, identity.uses) if not suspicion else None
+        elif taught and not suspicion and (visit == PAGE or verdict.outcome != GOOD):
+            signs = [self._learn(identity, verdict, n_bytes, now_s)]
+            if verdict.outcome == GOOD:
+                signs += [self._refused(site, *each, now_s) for each in refusals]
+            delays = [self.pace.hear(site, sign, now_s) for sign in signs if sign]
+            delay_s = next((delay for delay in reversed(delays) if delay is not None), None)
         self._learn_of_gateway(identity, verdict, now_s)
         if verdict.outcome in (BLOCKED, FAULT):
             self._retire(identity, verdict, now_s, answered=answered)
@@ -205,7 +227,7 @@ class Broker:
         elif identity.closing and not identity.in_flight:
             self.roster.retire(identity.id, "pool_changed", now_s)
         opened, dead = self._watch(pool, identity.arm.country, verdict, now_s, answered=answered)
-        return Heard(opened, dead, delay_s, suspicion)
+        return Heard(opened, dead, delay_s, suspicion, refusal)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -312,12 +334,16 @@ class Broker:
         if verdict.kind == "geo" and (self.terms.countries or arm.country):
             self.beliefs.geo(site, place_of(arm.country, arm.pool.name), now_s)
             return ""
-        tired = identity.right > 0 and self.roster.stamina.refused(site, arm.pool.name, identity.uses)
-        self.beliefs.blocked(site, arm.pool.name, n_bytes, now_s, tired=tired)
-        self.chooser.report(site, arm.pool, good=False)
-        return (
-            pace.TIRED if tired or arm.pool.kind == "direct" else ""
-        )  # a new identity there is no new address
+        return self._refused(site, arm.pool.name, n_bytes, identity.right, identity.uses, now_s)
+
+    def _refused(self, site: str, pool: str, n_bytes: int, right: int, uses: int, now_s: float) -> str:
+        tired = right > 0 and self.roster.stamina.refused(site, pool, uses)
+        self.beliefs.blocked(site, pool, n_bytes, now_s, tired=tired)
+        named = next((each for each in self.pools if each.name == pool), None)
+        if named is None:
+            return ""
+        self.chooser.report(site, named, good=False)
+        return pace.TIRED if tired or named.kind == "direct" else ""  # a new identity there is no new address
 
     def _learn_of_gateway(self, identity: Identity, verdict: Verdict, now_s: float) -> None:
         pool = identity.arm.pool

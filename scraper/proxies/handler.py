@@ -150,9 +150,13 @@ class ProxyDownloadHandler(BaseHttpDownloadHandler):
                 response = await self._read(request, connection, message, body)
             except _BROKEN:
                 connection.abort()
-                if reused is None or request.method not in _REPEATABLE:
+                left = request.meta.get(names.TRIES_LEFT, 1)
+                if reused is None or request.method not in _REPEATABLE or left < 1:
                     raise
-                reused = None  # it was closed while it was idle: once more on a new one
+                # It was closed while it was idle, or by the site at this request: once more on a new one, as a further try.
+                reused = None
+                request.meta[names.TRIES_LEFT] = left - 1
+                request.meta[names.ATTEMPT] = request.meta.get(names.ATTEMPT, 1) + 1
                 continue
             except BaseException:
                 connection.abort()
@@ -216,6 +220,7 @@ class ProxyDownloadHandler(BaseHttpDownloadHandler):
         )
         if stop is not None:
             return make_response(**base, stop_download=stop)
+        connection.sock.let_in()
         chunks, n_read = [], 0
         try:
             async for chunk in body.iter_any():

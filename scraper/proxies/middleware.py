@@ -25,7 +25,7 @@ from scraper.errors import BudgetSpent, GatewayError, TargetRefused
 from scraper.proxies import sources, state, stock
 from scraper.proxies.addresses import is_private_host
 from scraper.proxies.beliefs import Beliefs
-from scraper.proxies.broker import DOOR, IMPOSSIBLE, PAGE, ROBOTS, Ask, Broker, Wait
+from scraper.proxies.broker import DOOR, IMPOSSIBLE, PAGE, ROBOTS, Ask, Broker, Refusal, Wait
 from scraper.proxies.connections import Connections
 from scraper.proxies.cookies import IdentityCookiesMiddleware
 from scraper.proxies.ledger import RUN_SPENT, Ledger
@@ -139,6 +139,7 @@ class IdentityMiddleware:
         request.meta[names.IDENTITY] = found.id
         request.meta[names.COOKIEJAR] = found.id
         request.meta[names.POOL] = found.arm.pool.name
+        request.meta[names.COUNTRY] = found.arm.country
         self._dress(request, found)
         if self.stock:
             stock.address(request, found.endpoint)
@@ -311,8 +312,11 @@ class IdentityMiddleware:
             answered=response is not None,
             linked=_linked(request, identity.site),
             visit=_visit(request),
+            refusals=[Refusal(*each) for each in request.meta.get(names.REFUSALS, ())],
         )
         self._clear_retired()
+        if heard.refusal is not None:
+            request.meta[names.REFUSALS] = [*request.meta.get(names.REFUSALS, ()), tuple(heard.refusal)]
         if verdict.outcome == BLOCKED and verdict.kind != "geo" and not heard.suspicion:
             blocked_by, pool = request.meta.get(names.BLOCKED_BY, {}), identity.arm.pool.name
             request.meta[names.BLOCKED_BY] = {**blocked_by, pool: blocked_by.get(pool, 0) + 1}

@@ -142,8 +142,10 @@ class RunExtension:
         self._list_failed(request, "not_asked", "", "")
 
     def _list_failed(self, request: Request, rule: str, outcome: str, evidence: str) -> None:
+        url, method = request.meta.get(names.ORIGIN) or (request.url, request.method)
         page = FailedPage(
-            url=redact(request.url),
+            # the address that was asked for, not where a redirect led: the list is fed back
+            url=redact(url if method == request.method else request.url),
             rule=rule,
             outcome=outcome,
             attempts=int(request.meta.get(names.ATTEMPT, 1)),

@@ -15,6 +15,7 @@ from scraper.runs.redact import redact
 from scraper.verdicts import GOOD, OUTCOMES
 
 SCHEMA = 1
+SUSPICIONS = "suspicions/found"  # the stat in which bans/ leaves them
 MAX_SITES = 1000  # sites listed one by one, the costliest first; the rest is summed as "other sites"
 
 
@@ -78,6 +79,7 @@ def build(
         "blocks": _largest_first(group(stats, "bans/")),
         "faults": _largest_first(group(stats, "faults/")),
         "given_up": _largest_first(group(stats, "pages/given_up/")),
+        "suspicions": _suspicions(stats),
         "pools": _pools(stats),
         "sites": _sites(stats),
         "batches": {
@@ -87,7 +89,11 @@ def build(
         },
         "errors": [dict(error) for error in errors],
         "paths": record["paths"],
-        "stats": {key: _plain(value) for key, value in sorted(stats.items()) if not key.startswith("sites/")},
+        "stats": {
+            key: _plain(value)
+            for key, value in sorted(stats.items())
+            if not key.startswith(("sites/", SUSPICIONS))
+        },
     }
 
 
@@ -138,6 +144,17 @@ def _countries(stats: Mapping[str, Any], pool: str) -> dict[str, dict[str, float
     size = group(stats, f"proxies/countries/bytes/{pool}/")
     usd = group(stats, f"proxies/countries/usd/{pool}/")
     return {country: {"bytes": size[country], "usd": usd.get(country, 0.0)} for country in sorted(size)}
+
+
+def _suspicions(stats: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Pages with a good verdict that look like one soft block, most pages first; addresses may hold a password."""
+    return [
+        {
+            key: _plain(value) if key != "examples" else [redact(url) for url in value]
+            for key, value in one.items()
+        }
+        for one in stats.get(SUSPICIONS, ())
+    ]
 
 
 _SPENT = ("usd", "usd_wasted", "bytes")  # of a site, beside its outcomes

@@ -14,6 +14,7 @@ WIDTH = 100  # columns
 _LABEL = 12  # columns of "  records   "
 _PACE_S = 10  # seconds a run must have lasted for its pace to mean something
 _GLUE = "\xa0"  # a space that textwrap does not break at
+_SUSPICIONS, _EXAMPLES = 3, 2  # named one by one, with so many addresses each
 _MOST = 4  # pools, sites, rules and errors named one by one
 
 
@@ -35,6 +36,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         rows += [("", line) for line in _lost_pools(report["pools"])]
         rows += [("worst", line) for line in _worst_sites(report["sites"])]
         rows += [("given up", _counts(report["given_up"]))] if report["given_up"] else []
+        rows += [("suspect", line) for line in _suspicions(report["suspicions"])]
         rows += [("errors", line) for line in _errors(report["errors"])]
         rows += [("workers", line) for line in _workers(report["batches"])]
     text = [*textwrap.wrap(head, WIDTH, subsequent_indent="  ", break_on_hyphens=False)]
@@ -129,6 +131,12 @@ def _worst_sites(sites: list[Mapping[str, Any]]) -> list[str]:
 
 
 _OTHER = tuple(outcome for outcome in OUTCOMES if outcome not in (GOOD, BLOCKED))
+
+
+def _suspicions(suspicions: list[Mapping[str, Any]]) -> list[str]:
+    shown = [f"{one['said']}: {'   '.join(one['examples'][:_EXAMPLES])}" for one in suspicions[:_SUSPICIONS]]
+    more = len(suspicions) - _SUSPICIONS
+    return shown + ([f"and {more} more kinds of pages, in the report"] if more > 0 else [])
 
 
 def _errors(errors: list[Mapping[str, Any]]) -> list[str]:

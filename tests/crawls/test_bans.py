@@ -121,7 +121,7 @@ def test_every_page_ends_stored_or_listed(
         "bad-location": "bad_location",
     }
     report = run.report
-    assert report["blocks"] == {"contract_css": 1, "empty_page": 1, "status_403": 1}
+    assert report["blocks"] == {"contract_parse_page_css": 1, "empty_page": 1, "status_403": 1}
     assert report["faults"] == {"bad_location": 3, "body_cut": 2, "body_undecodable": 1, "too_large": 1}
     assert report["verdicts"]["gone"] == 1
     assert {path: asked[path] for path in ("good", "blocked-once", "bomb", "gone", "robots.txt")} == {

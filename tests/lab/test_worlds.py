@@ -137,8 +137,8 @@ def test_weight_is_real_and_always_the_same() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"world": "mars"}, "--world mars: must be standard or a whole number"),
-        ({"world": "-1"}, "--world -1: must be standard or a whole number"),
+        ({"world": "mars"}, "--world mars: must be standard, walls or a whole number"),
+        ({"world": "-1"}, "--world -1: must be standard, walls or a whole number"),
         ({"change_after": 5}, "--change-after 5: the standard world keeps its rules"),
     ],
 )

@@ -79,6 +79,34 @@ def test_a_block_retires_the_identity_and_a_404_or_a_429_keeps_it() -> None:
     assert identity.retired == "status_403"
 
 
+BARE = Verdict(BLOCKED, "status_403", kind="denied", proven=False)
+
+
+def test_a_refusal_without_a_mark_counts_once_another_exit_gets_the_page() -> None:
+    rules = broker(DC, HOME)
+    before = rules.beliefs.shape(SHOP, "dc", 0.0)
+    identity = go(rules, pool="dc")
+    heard = end(rules, identity, BARE)
+    assert identity.retired == "status_403"
+    assert heard.refusal is not None
+    assert rules.beliefs.shape(SHOP, "dc", 0.0) == before
+    other = go(rules, pool="home")
+    rules.heard(other, GOOD_PAGE, 0.0, n_bytes=PAGE, refusals=[heard.refusal])
+    good, bad = rules.beliefs.shape(SHOP, "dc", 0.0)
+    assert good / (good + bad) < before[0] / sum(before)
+
+
+def test_a_page_that_refuses_every_exit_accuses_none() -> None:
+    rules = broker(DC, HOME)
+    before = [rules.beliefs.shape(SHOP, name, 0.0) for name in ("dc", "home")]
+    refusals = []
+    for name in ("dc", "home", "dc"):
+        identity = go(rules, pool=name)
+        heard = rules.heard(identity, BARE, 0.0, n_bytes=BLOCK, refusals=refusals)
+        refusals.append(heard.refusal)
+    assert [rules.beliefs.shape(SHOP, name, 0.0) for name in ("dc", "home")] == before
+
+
 def test_a_block_is_waste_and_a_missing_page_is_not() -> None:
     rules = broker(HOME)
     for verdict in (GOOD_PAGE, Verdict(GONE, "status_404"), DENIED):

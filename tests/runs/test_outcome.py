@@ -69,7 +69,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, int]] = {
         "failed_error",
         14,
     ),
-    "contract_never_met": ({**given_up(0, 5, "blocked"), "bans/contract_css": 5}, {}, "failed_quality", 10),
+    "contract_never_met": (
+        {**given_up(0, 5, "blocked"), "bans/contract_parse_css": 5},
+        {},
+        "failed_quality",
+        10,
+    ),
     "nothing_but_blocks": (given_up(0, 5, "blocked"), {}, "failed_blocked", 11),
     "too_many_gone": ({**good_stats(4), "verdicts/gone": 6}, {}, "failed_quality", 10),
     "too_few_records": ({"verdicts/good": 9}, {}, "failed_quality", 10),

@@ -80,6 +80,37 @@ def test_the_report_survives_json() -> None:
     assert json.loads(msgspec.json.encode(report))["run"]["spider"] == "books_eu"
 
 
+def test_suspicions_are_listed_with_their_addresses_and_three_are_named_in_the_summary() -> None:
+    one = {
+        "word": "equal",
+        "site": "shop.example",
+        "callback": "parse",
+        "shape": "/p/*",
+        "pages": 24,
+        "of": 100,
+        "title": "Sign in",
+        "examples": (
+            *(f"https://shop.example/p/{n}" for n in (7, 11)),
+            "https://u:example@shop.example/p/15",
+        ),
+        "said": '24 of 100 pages of parse /p/* at shop.example are one and the same, the others differ ("Sign in")',
+    }
+    report = report_of({**good_stats(100), "suspicions/equal": 120, "suspicions/found": [one] * 5})
+    assert report["suspicions"][0]["examples"][2] == "https://***@shop.example/p/15"
+    assert report["suspicions"][0]["pages"] == 24
+    assert report["stats"]["suspicions/equal"] == 120
+    assert "suspicions/found" not in report["stats"]
+    assert report["blocks"] == {}
+    text = lines(report)
+    at = next(number for number, line in enumerate(text) if line.startswith("  suspect"))
+    assert text[at : at + 3] == [
+        "  suspect   24 of 100 pages of parse /p/* at shop.example are one and the same, the others differ",
+        '            ("Sign in"): https://shop.example/p/7   https://shop.example/p/11',
+        "            24 of 100 pages of parse /p/* at shop.example are one and the same, the others differ",
+    ]
+    assert text[at + 6] == "            and 2 more kinds of pages, in the report"
+
+
 def test_a_hundred_thousand_sites_are_folded() -> None:
     stats = {f"sites/s{number}.example/good": 1 for number in range(MAX_SITES + 500)}
     stats |= {"sites/dear.example/usd": 3.0, "sites/dear.example/blocked": 9}

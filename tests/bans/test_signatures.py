@@ -1,0 +1,185 @@
+"""Where a signature looks for its marks, which gates hold it back, and which tables are refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scraper.bans import signatures
+from scraper.bans.answers import Answer
+
+ENTRY = """[[signature]]
+id = "wall"
+vendor = "v"
+kind = "denied"
+strength = "strong"
+source = "here"
+since = "2026-11"
+"""
+
+
+def held(keys: str, body: str = "", status: int = 200, **headers: str) -> bool:
+    """Whether one signature with ``keys`` holds for a page."""
+    table = signatures.table(signatures.parse(ENTRY + keys))
+    given = {"content-type": "text/html", **{name.replace("_", "-"): text for name, text in headers.items()}}
+    answer = Answer("https://shop.example/", status, given, body.encode())
+    return (table.by_headers(answer) or table.by_body(answer)) is not None
+
+
+def page(head: str = "", body: str = "") -> str:
+    return f"<html><head>{head}</head><body>{body}</body></html>"
+
+
+def test_a_mark_of_scripts_is_no_mark_in_the_text_or_in_data() -> None:
+    keys = 'scripts = ["_cf_Chl_opt"]'
+    assert held(keys, page("<script>window._cf_chl_opt = {}</script>"))
+    assert held(keys, page("<script src='/x?_cf_chl_opt'></script>"))
+    for quoted in (
+        "<p>the variable _cf_chl_opt</p>",
+        "<code>&lt;script&gt;_cf_chl_opt&lt;/script&gt;</code>",
+        "<!-- <script>_cf_chl_opt</script> -->",
+        '<script type="application/json">{"text": "_cf_chl_opt"}</script>',
+    ):
+        assert not held(keys, page(body=quoted))
+
+
+def test_a_mark_of_the_title_is_no_mark_elsewhere() -> None:
+    keys = 'title = ["Just a moment", "one moment"]'
+    assert held(keys, page("<title>\n Just a  MOMENT...</title>"))
+    assert held(keys, page("<title>One moment, please</title>"))
+    assert not held(keys, page("<title>Shop</title>", "Just a moment"))
+
+
+def test_words_are_those_a_reader_sees() -> None:
+    keys = 'text = ["access denied"]'
+    assert held(keys, page(body="<h1>Access <i>denied</i></h1>"))
+    for unseen in ("<noscript>access denied</noscript>", "<style>.x{content:'access denied'}</style>"):
+        assert not held(keys, page(body=unseen))
+
+
+def test_of_each_group_of_phrases_one_is_needed() -> None:
+    keys = 'phrases = [["was blocked", "was denied"], ["by mistake", "in error"]]'
+    assert held(keys, page(body="Your request was denied. If this is in error, call."))
+    assert not held(keys, page(body="Your request was denied."))
+
+
+def test_a_page_that_was_served_and_says_much_is_no_wall() -> None:
+    keys = 'text = ["access denied"]'
+    long = page(body="access denied " + "word " * (signatures.WALL_TEXT // 4))
+    assert not held(keys, long)
+    assert held(keys, long, status=403)
+
+
+def test_fields_to_fill_in_make_a_form_but_those_of_a_captcha_do_not() -> None:
+    keys = 'body = ["g-recaptcha"]\nmax_fields = 0'
+    widget = "<div class='g-recaptcha'></div><textarea id='g-recaptcha-response'></textarea><input type=hidden name=u>"
+    assert held(keys, page(body=f"<form>{widget}<input type=submit></form>"))
+    for field in (
+        "<input name=email>",
+        "<input type='password'>",
+        "<textarea name=words></textarea>",
+        "<select>",
+    ):
+        assert not held(keys, page(body=f"<form>{widget}{field}</form>"))
+
+
+def test_headers_cookies_and_statuses() -> None:
+    assert held('headers = { X-Block = "" }', x_block="anything")
+    assert held('headers = { x-block = "Yes" }', x_block="yes, we did")
+    assert not held('headers = { x-block = "yes" }', x_block="no")
+    assert held('headers = { x-guard = "!protected" }', x_guard="captcha")
+    assert not held('headers = { x-guard = "!protected" }', x_guard="Protected")
+    assert not held('headers = { x-guard = "!protected" }')
+    assert held('cookies = ["rbzid="]', set_cookie="a=b, rbzid=1; Path=/")
+    assert held('headers = { x-block = "" }\nstatuses = ["4xx"]', status=418, x_block="1")
+    assert not held('headers = { x-block = "" }\nstatuses = ["4xx"]', status=200, x_block="1")
+    assert held("statuses = [999]", status=999)
+
+
+def test_marks_of_markup_are_not_looked_for_in_json_and_the_other_way_round() -> None:
+    answer = '{"body": "<script>_cf_chl_opt</script>"}'
+    assert not held('scripts = ["_cf_chl_opt"]', answer)
+    assert not held('body = ["_cf_chl_opt"]', answer)
+    assert held('format = "json"\nbody = ["_cf_chl_opt"]', answer)
+
+
+def test_unless_keeps_a_page_from_being_one() -> None:
+    keys = 'text = ["access denied"]\nunless = ["type=\\"password\\""]'
+    assert held(keys, page(body="access denied"))
+    assert not held(keys, page(body='access denied <input type="password">'))
+
+
+def test_a_vendor_names_the_verdict_before_a_generic_rule_does() -> None:
+    generic = ENTRY.replace('"wall"', '"anyone"').replace('"v"', '"generic"') + 'text = ["denied"]\n'
+    table = signatures.table(signatures.parse(generic + ENTRY + 'text = ["access denied"]\n'))
+    found = table.by_body(Answer("https://x.example/", 200, {}, b"<html><p>Access denied</p></html>"))
+    assert found is not None
+    assert found.signature.id == "wall"
+
+
+def test_a_trace_says_what_was_found_and_what_held_it_back() -> None:
+    keys = 'title = ["denied"]\ntext = ["reference"]\nstatuses = [403]'
+    table = signatures.table(signatures.parse(ENTRY + keys))
+    [trace] = table.trace(
+        Answer("https://x.example/", 200, {}, b"<html><title>Denied</title>Reference</html>")
+    )
+    assert trace.found == ("title: denied", "text: reference")
+    assert trace.gates == ("status 200 is none of 403",)
+    [trace] = table.trace(Answer("https://x.example/", 403, {}, b"<html><title>Denied</title></html>"))
+    assert trace.missing == ("text: reference",)
+    assert not trace.held
+
+
+@given(st.text(alphabet="<>!-/ acdehilnoprst=\"'", max_size=300))
+def test_no_markup_breaks_the_reader(markup: str) -> None:
+    answer = Answer("https://x.example/", 200, {"content-type": "text/html"}, markup.encode())
+    assert answer.text == " ".join(answer.text.split())
+    assert answer.n_fields >= 0
+    assert isinstance(answer.sent_to, str)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told", "body"),
+    [
+        ("html", "text/html", b"<p>x"),
+        ("html", "", b"\xef\xbb\xbf\n<!doctype html><html>"),
+        ("html", "text/plain", b"<html><body>x"),
+        ("html", "application/xhtml+xml", b"<?xml version='1.0'?><html>"),
+        ("json", "text/html", b'{"a": 1}'),
+        ("json", "application/json", b" [1]"),
+        ("xml", "application/rss+xml", b"<?xml version='1.0'?><rss>"),
+        ("xml", "", b"<?xml version='1.0'?><urlset>"),
+        ("text", "text/plain", b"ok"),
+        ("text", "text/html", b"healthy"),
+        ("text", "application/javascript", b"<!-- old --> var a"),
+        ("binary", "image/png", b"\x89PNG"),
+        ("binary", "", b"\x00\x01\x02x"),
+        ("empty", "text/html", b" \n"),
+    ],
+)
+def test_the_shape_of_a_body_is_told_by_its_type_and_first_bytes(shape: str, told: str, body: bytes) -> None:
+    headers = {"content-type": told} if told else {}
+    assert Answer("https://x.example/", 200, headers, body).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ("", "nothing to look for"),
+        ('titel = ["x"]', "titel is not known"),
+        ('statuses = ["6x"]\ntext = ["x"]', "6x is no status"),
+        ('format = "json"\ntitle = ["x"]', "only html"),
+        ('format = "yaml"\nbody = ["x"]', "format yaml"),
+    ],
+)
+def test_a_signature_that_cannot_work_is_refused(keys: str, word: str) -> None:
+    with pytest.raises(ValueError, match=f"signature wall.*{word}"):
+        signatures.parse(ENTRY + keys)
+
+
+def test_a_gated_signature_needs_a_gate_and_an_id_stands_once() -> None:
+    with pytest.raises(ValueError, match="names neither"):
+        signatures.parse(ENTRY.replace("strong", "gated") + 'text = ["x"]')
+    with pytest.raises(ValueError, match="stands twice"):
+        signatures.table(signatures.parse((ENTRY + 'text = ["x"]\n') * 2))
