@@ -38,13 +38,14 @@ REFUSED = (
     "gateway_refused"  # GatewayError: the answer that comes is the gateway's own; bans takes it out at once
 )
 VERDICT = "verdict"  # str: name of the rule that decided about the response
+SPENT_USD = "spent_usd"  # float, USD: what the tries at this page have cost so far
 WIRE_BYTES = "wire_bytes"  # int: bytes that this try moved at the socket, both directions
 
 # --- signals (crawler.signals), with their arguments ------------------------------------------------------------
 VERDICT_GIVEN = "scraper.verdict_given"  # request, response | None, verdict: every download ends in one
 SITE_WAIT = "scraper.site_wait"  # host: str, wait_s: float: nobody asks this host for that long
 SITE_PACE = "scraper.site_pace"  # host: str, delay_s: float: from now on leave so long between two requests; 0: as usual
-PAGE_PUT_OFF = "scraper.page_put_off"  # request: it was leased and not sent; it comes back later
+PAGE_PUT_OFF = "scraper.page_put_off"  # request: it was leased and not sent, so its host need not rest for it
 PAGE_GIVEN_UP = "scraper.page_given_up"  # request, verdict: no attempt is left for this page
 PAGE_LEFT = "scraper.page_left"  # request: pending when the crawl ended; nobody asked for it
 RUN_ENDED = "scraper.run_ended"  # report: dict: the run's report is written

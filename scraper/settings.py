@@ -64,6 +64,9 @@ DOWNLOADER_MIDDLEWARES = {
     # Process order of a response is from high to low: headers are judged before a redirect (600) is followed, the
     # body after it is decompressed (590) and before a meta refresh (580).
     "scraper.bans.middleware.BodyPhase": 585,
+    # Scrapy's takes a robots.txt that cannot be had, or a block page in its place, for leave to ask for everything.
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "scraper.bans.robots.RobotsMiddleware": 100,
     # Scrapy has it at 900, next to the network, where it would keep every block page and compressed bodies. Here it keeps
     # what was judged good, and what it holds needs no proxy.
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 575,
@@ -150,14 +153,22 @@ TLS_CA_FILE = ""  # PEM file of further authorities to trust beside the system's
 
 # --- bans/ ---------------------------------------------------------------------------------------------------
 BAN_MAX_ATTEMPTS = 6  # tries at one page over all causes; then it is listed in failed.jsonl
+BAN_SIGNATURES_FILE = ""  # TOML file of signatures of your own, asked before the shipped ones
 BAN_SAMPLES = 50  # rules of which a run keeps the first refused page in blocks/, up to 512 KB each; 0: none
 BAN_RETRY_PRIORITY = 10  # added to the priority of a page that is tried again: its identity is still warm
 BAN_RETRY_AFTER_MAX_S = 120.0  # seconds; a site that asks for longer waits is asked again after this
 BAN_RATE_LIMIT_WAIT_S = 5.0  # seconds to leave a site alone after a 429 without Retry-After
 # seconds before a page is tried again after a network or gateway fault, doubled each time
 BAN_FAULT_WAIT_S = 0.5
-# pages of one host given up in a row as blocked; then the host's other pages are given up too
-BAN_SITE_GIVE_UP = 30
+# USD that the tries at one page may cost; one that failed for as much is given up: 25 MB at 4 USD a GB, or some
+# hundred ordinary pages; 0: no limit
+BAN_MAX_PAGE_USD = 0.1
+# pages of one host given up in a row as blocked or rate limited, after which the host is left alone for a while; a bare 403
+# counts a third, since it may be the truth about those pages: 10 at 6 tries are 60 refusals without one page
+BAN_SITE_PAUSE_AFTER = 10
+# seconds of each such pause: most bans by rate end within minutes; after the last in vain the host's other pages are given
+# up; a host that never let a page pass has the first only; empty: no pause
+BAN_SITE_PAUSES_S = [60, 300, 900]
 
 # --- frontier/ -----------------------------------------------------------------------------------------------
 # seconds between two pages of a host: the most that robots.txt's Crawl-delay may ask of us, or 429s may bring

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from scraper import settings
-from scraper.bans import reactions
 from scraper.runs import outcome
-from scraper.verdicts import OUTCOMES
 
 ROOT = Path(__file__).parents[1]
 OURS = re.compile(r"(PROXY|PROXIES|BAN|FRONTIER|BATCH|SINK|RUN|OUT|DATA|TLS|ALLOW)(_|$)")
@@ -40,11 +38,6 @@ def test_the_documents_name_no_setting_that_does_not_exist() -> None:
 def test_every_outcome_and_its_rule_are_documented(rule: outcome.Rule) -> None:
     assert f"`{rule.name}`" in text("outcomes.md")
     assert f"| `{rule.word}` | {outcome.EXIT_CODES[rule.word]}" in text("outcomes.md")
-
-
-def test_the_table_of_reactions_speaks_of_every_verdict() -> None:
-    for name in OUTCOMES:
-        assert name in (reactions.__doc__ or "")
 
 
 def test_every_stat_written_in_the_code_is_documented() -> None:

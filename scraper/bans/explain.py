@@ -9,7 +9,7 @@ from datetime import datetime
 from scraper.bans import reactions, rules
 from scraper.bans.answers import Answer
 from scraper.bans.signatures import WALL_TEXT, Signature, Table, Trace
-from scraper.verdicts import BLOCKED, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
+from scraper.verdicts import BLOCKED, GOOD, RATE_LIMITED, Verdict
 
 NEAR_MISSES = 8  # told of those whose marks were all found; more would bury the answer
 HEADERS, BODY, CONTRACT = "headers", "body", "contract"  # the phase that decided
@@ -125,7 +125,7 @@ def gates_of(signature: Signature, answer: Answer) -> Iterator[str]:
 
 def follows(verdict: Verdict, limits: reactions.Limits) -> str:
     """What a crawl does after the first try."""
-    reaction = reactions.react(verdict, 1, limits)
+    reaction = reactions.react(verdict, reactions.Past(1), limits)
     if reaction.action == reactions.HAND_ON:
         return (
             "handed to the callback"
@@ -134,12 +134,12 @@ def follows(verdict: Verdict, limits: reactions.Limits) -> str:
         )
     if reaction.action == reactions.GIVE_UP:
         return "given up at once, and listed in failed.jsonl"
-    who = "as the same identity" if verdict.outcome in (RATE_LIMITED, SITE_ERROR) else "as another identity"
+    who = "as the same identity" if reaction.keeps_identity else "as another identity"
     waits = f", after {reaction.wait_s:g} s" if reaction.wait_s else ""
     site = ", in which nobody asks the site" if reaction.site_wait_s else ""
-    tries = range(1, limits.attempts + 1)
+    tries = (reactions.Past(n) for n in range(1, limits.attempts + 1))
     last = next(
-        (n for n in tries if reactions.react(verdict, n, limits).action == reactions.GIVE_UP), tries[-1]
+        past.attempt for past in tries if reactions.react(verdict, past, limits).action == reactions.GIVE_UP
     )
     return f"tried again {who}{waits}{site}; {last} tries at most"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
@@ -29,9 +29,13 @@ from scrapy.http import Headers, HtmlResponse, Response, TextResponse, XmlRespon
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from scraper import names
-from scraper.bans import contracts, reactions, rules, signatures
+from scraper.bans import contracts, pages, pauses, reactions, rules
 from scraper.bans.answers import Answer
 from scraper.bans.bodies import CUT, TOO_LARGE, UNDECODABLE, readable, without_traps
+from scraper.bans.forbidden import Forbidden
+from scraper.bans.pages import is_page, is_robots
+from scraper.bans.pausing import PROBES, SitePauses
+from scraper.bans.tables import table_of
 from scraper.errors import BudgetSpent, CertificateRefused, GatewayError, TargetRefused
 from scraper.options import read
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
@@ -67,6 +71,8 @@ _OF_ONE_TRY = (
     "download_latency",
 )
 _OF_THE_IDENTITY = (names.IDENTITY, names.COOKIEJAR, names.POOL, names.COUNTRY)
+_GEO_WALLS = "geo_walls"  # request meta, int: tries at this page that were refused for their country
+_NOT_KEPT = "not_kept"  # request meta, bool: we, and not the spider, keep the answer out of the cache
 _OURS = (
     *_OF_ONE_TRY,
     *_OF_THE_IDENTITY,
@@ -83,18 +89,18 @@ _OURS = (
     names.CAME_FROM,
     names.UNPROVEN,
     names.WARM_UP,
+    names.SPENT_USD,
+    PROBES,
+    _GEO_WALLS,
 )
-
-
-class PageGivenUp(IgnoreRequest):
-    """No attempt is left for this page; it is listed in failed.jsonl with the rule that decided last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     limits: reactions.Limits
     retry_priority: int
-    site_give_up: int
+    pauses: pauses.Limits
+    places: int  # that a page may be asked from where a site has a geo wall; 0: wherever an exit is
 
 
 class _Judge:
@@ -103,7 +109,10 @@ class _Judge:
     def __init__(self, crawler: Crawler, options: Options) -> None:
         self.crawler = crawler
         self.options = options
-        self.signatures = signatures.load()
+        self.signatures = table_of(crawler.settings)
+        self.forbidden = Forbidden()
+        crawler.signals.connect(self._bare_page_ended, signal=names.PAGE_GIVEN_UP)
+        crawler.signals.connect(self._bare_page_opened, signal=names.VERDICT_GIVEN)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -113,11 +122,17 @@ class _Judge:
             rate_wait_s=read(settings, "BAN_RATE_LIMIT_WAIT_S", float, at_least=0),
             rate_wait_max_s=read(settings, "BAN_RETRY_AFTER_MAX_S", float, at_least=0),
             fault_wait_s=read(settings, "BAN_FAULT_WAIT_S", float, at_least=0),
+            page_usd=read(settings, "BAN_MAX_PAGE_USD", float, at_least=0),
         )
+        countries = getattr(crawler.spider, "proxy_countries", None) or ()
         options = Options(
             limits=limits,
             retry_priority=read(settings, "BAN_RETRY_PRIORITY", int),
-            site_give_up=read(settings, "BAN_SITE_GIVE_UP", int, at_least=1),
+            pauses=pauses.Limits(
+                after=read(settings, "BAN_SITE_PAUSE_AFTER", int, at_least=1),
+                pauses_s=pauses.times_s(read(settings, "BAN_SITE_PAUSES_S", list)),
+            ),
+            places=len(set(countries)) + 1 if countries else 0,
         )
         return cls(crawler, options)
 
@@ -128,7 +143,7 @@ class _Judge:
             verdict = Verdict(SITE_ERROR, "site_refused", kind="refused", evidence=verdict.rule)
         site = rules.site_of(request.url)
         stats = self.crawler.stats
-        if _is_robots(request):
+        if is_robots(request):
             stats.inc_value(f"robots/{verdict.outcome}")
         elif request.meta.get(names.WARM_UP):
             stats.inc_value(f"entry_visits/{verdict.outcome}")
@@ -145,34 +160,68 @@ class _Judge:
         self.crawler.signals.send_catch_log(
             names.VERDICT_GIVEN, request=request, response=response, verdict=verdict
         )
-        attempt = request.meta.get(names.ATTEMPT, 1)
-        reaction = reactions.react(verdict, attempt, self.options.limits)
+        past = self._past(request, verdict)
+        reaction = reactions.react(verdict, past, self.options.limits)
         if reaction.site_wait_s:
             self.crawler.signals.send_catch_log(names.SITE_WAIT, host=site, wait_s=reaction.site_wait_s)
-        if reaction.action == reactions.HAND_ON:
-            return None
-        if request.meta.get(names.WARM_UP):
+        if request.meta.get(names.WARM_UP) and reaction.action != reactions.HAND_ON:
             raise IgnoreRequest(
                 "the entry visit was refused"
             )  # never tried again, its redirects not followed
-        if request.meta.get(names.ANY_ANSWER) and response is not None:
+        if reaction.action == reactions.HAND_ON or self._is_handed_on(request, response, verdict, reaction):
+            if verdict.outcome not in (GOOD, GONE) and not request.meta.get("dont_cache"):
+                request.meta["dont_cache"] = request.meta[_NOT_KEPT] = True
             return None
-        if request.meta.get("dont_retry") and response is not None:
-            if verdict.outcome == BLOCKED and verdict.proven:
-                raise self.give_up(request, verdict)  # a wall is no page, however often it may be asked for
-            return None  # the spider wants to see what came
-        if reaction.action == reactions.GIVE_UP:
-            if verdict.outcome in (SITE_ERROR, RATE_LIMITED) and self.is_wanted(request, response):
-                return None  # tried as often as any other, and then it is an answer
-            raise self.give_up(request, verdict)
+        if reaction.action == reactions.GIVE_UP or (response is not None and request.meta.get("dont_retry")):
+            raise pages.give_up(self.crawler, request, _with_reason(verdict, reaction, past))
         stats.inc_value("pages/retries")
-        logger.debug("%s: %s (%s), try %d", request.url, verdict.rule, verdict.evidence, attempt + 1)
-        keep_identity = verdict.outcome in (RATE_LIMITED, SITE_ERROR)
-        return self._again(request, attempt + 1, reaction.wait_s, keep_identity)
+        logger.debug("%s: %s (%s), try %d", request.url, verdict.rule, verdict.evidence, past.attempt + 1)
+        return self._again(request, past.attempt + 1, reaction.wait_s, reaction.keeps_identity)
+
+    def _past(self, request: Request, verdict: Verdict) -> reactions.Past:
+        meta = request.meta
+        if verdict.outcome == BLOCKED and verdict.kind == "geo":
+            meta[_GEO_WALLS] = meta.get(_GEO_WALLS, 0) + 1
+        return reactions.Past(
+            attempt=meta.get(names.ATTEMPT, 1),
+            geo_walls=meta.get(_GEO_WALLS, 0),
+            places=1 if meta.get(names.ASK_COUNTRY) else self.options.places,
+            usd=meta.get(names.SPENT_USD, 0.0),
+            bare_tries=self.forbidden.tries(rules.site_of(request.url), self.options.limits.attempts),
+        )
+
+    def _bare_page_ended(self, request: Request, verdict: Verdict) -> None:
+        n_refusals = len(request.meta.get(names.REFUSALS, ()))
+        if n_refusals and n_refusals == request.meta.get(names.ATTEMPT, 1):
+            self.forbidden.refused(rules.site_of(request.url))
+
+    def _bare_page_opened(self, request: Request, verdict: Verdict) -> None:
+        if (
+            verdict.outcome == GOOD
+            and verdict.proven
+            and request.meta.get(names.REFUSALS)
+            and is_page(request)
+        ):
+            self.forbidden.opened(rules.site_of(request.url))
+
+    def _is_handed_on(
+        self, request: Request, response: Response | None, verdict: Verdict, reaction: reactions.Reaction
+    ) -> bool:
+        """Whether the spider wants to see what came. A wall is no page, however often it may be asked for."""
+        if response is None or request.meta.get(names.ANY_ANSWER):
+            return response is not None
+        if verdict.outcome == BLOCKED and verdict.proven:
+            return False
+        if request.meta.get("dont_retry"):
+            return True
+        ended = reaction.action == reactions.GIVE_UP and verdict.outcome in (SITE_ERROR, RATE_LIMITED)
+        return ended and self.is_wanted(
+            request, response
+        )  # tried as often as any other, and then it is an answer
 
     def is_wanted(self, request: Request, response: Response | None) -> bool:
         """Whether the spider asked to see answers of this status, in the ways of Scrapy's HttpErrorMiddleware."""
-        if response is None or _is_robots(request):
+        if response is None or is_robots(request):
             return False
         meta, settings = request.meta, self.crawler.settings
         if meta.get("handle_httpstatus_all"):
@@ -184,23 +233,9 @@ class _Judge:
         listed = settings.getlist("HTTPERROR_ALLOWED_CODES")
         return response.status in map(int, getattr(self.crawler.spider, "handle_httpstatus_list", listed))
 
-    def give_up(self, request: Request, verdict: Verdict) -> PageGivenUp:
-        """Count the page as lost and tell the run; returns what to raise."""
-        attempts = request.meta.get(names.ATTEMPT, 1)
-        if _is_robots(request):
-            self.crawler.stats.inc_value("robots/given_up")
-        else:
-            self.crawler.stats.inc_value("pages/given_up")
-            self.crawler.stats.inc_value(f"pages/given_up/{verdict.rule}")
-            self.crawler.signals.send_catch_log(names.PAGE_GIVEN_UP, request=request, verdict=verdict)
-        logger.info(
-            "given up after %d tries: %s (%s: %s)", attempts, request.url, verdict.rule, verdict.evidence
-        )
-        return PageGivenUp(f"{verdict.rule} after {attempts} tries")
-
     def _again(self, request: Request, attempt: int, wait_s: float, keep_identity: bool) -> Request:
         meta = dict(request.meta)
-        url, method = meta.get(names.ORIGIN) or (request.url, request.method)
+        url, method = pages.asked_for(request)
         if method != request.method:
             url = request.url  # a POST that was redirected to its result: the result is asked for again
         for key in _OF_ONE_TRY if keep_identity else (*_OF_ONE_TRY, *_OF_THE_IDENTITY):
@@ -225,6 +260,8 @@ class FreshRequests(BaseSpiderMiddleware):
         if response is not None:
             for key in _OURS:
                 request.meta.pop(key, None)
+            if request.meta.pop(_NOT_KEPT, False):
+                request.meta.pop("dont_cache", None)
         return request
 
 
@@ -233,20 +270,26 @@ class HeaderPhase(_Judge):
 
     def __init__(self, crawler: Crawler, options: Options) -> None:
         super().__init__(crawler, options)
-        self._given_up_in_a_row: dict[str, int] = {}
-        crawler.signals.connect(self._page_given_up, signal=names.PAGE_GIVEN_UP)
-        crawler.signals.connect(self._verdict_given, signal=names.VERDICT_GIVEN)
+        self.site_pauses = SitePauses(crawler, options.pauses)
         crawler.signals.connect(self._headers_received, signal=signals.headers_received)
 
-    def process_request(self, request: Request) -> None:
+    async def process_request(self, request: Request) -> Request | None:
         request.meta.pop(names.VERDICT, None)
         request.meta[names.TRIES_LEFT] = self.options.limits.attempts - request.meta.get(names.ATTEMPT, 1)
         if "redirect_urls" not in request.meta:
             request.meta[names.ORIGIN] = (request.url, request.method)
             request.meta[names.CAME_FROM] = request.headers.get("Referer")
+        if not is_page(request) or "redirect_urls" in request.meta:
+            return None  # a redirect belongs to a try that is under way
         site = rules.site_of(request.url)
-        if self._given_up_in_a_row.get(site, 0) >= self.options.site_give_up:
-            raise self.give_up(request, Verdict(BLOCKED, "site_given_up", evidence=site))
+        turn = self.site_pauses.ask(request, site)
+        if turn.what == pauses.NEVER:
+            raise pages.give_up_unasked(
+                self.crawler, request, Verdict(BLOCKED, "site_given_up", evidence=site)
+            )
+        if turn.what == pauses.WAIT:
+            return await self.site_pauses.put_off(request, site, turn.wait_s)
+        return None
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
         if "cached" in response.flags:
@@ -258,13 +301,6 @@ class HeaderPhase(_Judge):
         verdict = rules.judge_headers(answer, self.signatures, datetime.now(UTC))
         if verdict is None and 300 <= response.status < 400 and not _can_follow(response):
             verdict = Verdict(SITE_ERROR, "bad_location", evidence=headers.get("location", "")[:100])
-        if (
-            verdict is None
-            and _is_robots(request)
-            and 400 <= response.status < 500
-            and response.status != 429
-        ):
-            verdict = Verdict(GONE, "robots_absent")  # a refused robots.txt says nothing about the pages
         if verdict is None:
             return response
         return self.settle(request, response, verdict) or response
@@ -277,7 +313,7 @@ class HeaderPhase(_Judge):
         A rate limit keeps both. ``status`` is told by our own handler; without it nothing is stopped.
         """
         small = body_length is not None and body_length <= STOP_BYTES
-        if small or not status or _is_robots(request) or request.meta.get(names.ANY_ANSWER):
+        if small or not status or request.meta.get(names.ANY_ANSWER):
             return
         answer = Answer(request.url, status, by_name(headers))
         verdict = rules.judge_headers(answer, self.signatures, datetime.now(UTC))
@@ -298,15 +334,6 @@ class HeaderPhase(_Judge):
         if kind == "unexpected_error":
             logger.error("download of %s raised", request.url, exc_info=exception)
         return self.settle(request, None, rules.judge_fault(kind, str(exception) or type(exception).__name__))
-
-    def _page_given_up(self, request: Request, verdict: Verdict) -> None:
-        if verdict.outcome == BLOCKED:
-            site = rules.site_of(request.url)
-            self._given_up_in_a_row[site] = self._given_up_in_a_row.get(site, 0) + 1
-
-    def _verdict_given(self, request: Request, verdict: Verdict) -> None:
-        if verdict.outcome == GOOD and not request.meta.get(names.WARM_UP) and not _is_robots(request):
-            self._given_up_in_a_row.pop(rules.site_of(request.url), None)
 
 
 class BodyPhase(_Judge):
@@ -335,12 +362,13 @@ class BodyPhase(_Judge):
         encoding = response.encoding if isinstance(response, TextResponse) else "utf-8"
         answer = Answer(response.url, response.status, headers, response.body, encoding)
         verdict = rules.judge_body(answer, self.signatures, datetime.now(UTC))
+        if is_robots(request):
+            return _of_robots(verdict, response.status)
         if verdict.rule == "empty_page" and request.method != "GET":
             verdict = Verdict(GOOD, "good")  # HEAD has no body, and a form may answer with none
         if (
             verdict.outcome != GOOD
             or not verdict.proven
-            or _is_robots(request)
             or request.method == "HEAD"
             or response.status >= 300
         ):
@@ -376,8 +404,20 @@ def by_name(headers: Headers) -> dict[str, str]:
     }
 
 
-def _is_robots(request: Request) -> bool:
-    return request.url.endswith("/robots.txt") and bool(request.meta.get("dont_obey_robotstxt"))
+def _of_robots(verdict: Verdict, status: int) -> Verdict:
+    """The verdict of a robots.txt: nobody's page, so it may be empty, and a refusal without a mark is no block."""
+    if verdict.rule == "empty_page":
+        return Verdict(GOOD, "good")
+    if 400 <= status < 500 and (verdict.outcome == SITE_ERROR or not verdict.proven):
+        return Verdict(GONE, "robots_absent", evidence=str(status))
+    return verdict
+
+
+def _with_reason(verdict: Verdict, reaction: reactions.Reaction, past: reactions.Past) -> Verdict:
+    if not reaction.why:
+        return verdict
+    spent = f", {past.usd:.4f} USD spent" if reaction.why == reactions.PAGE_BUDGET else ""
+    return replace(verdict, rule=reaction.why, evidence=f"{verdict.rule}{spent}")
 
 
 def _can_follow(response: Response) -> bool:

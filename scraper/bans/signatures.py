@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from scraper.bans.answers import HTML, JSON, SMALL_BYTES, TEXT, XML, Answer
@@ -295,10 +296,10 @@ def points_to(location: str, text: str) -> bool:
 # --- reading the tables ---------------------------------------------------------------------------------------------
 
 
-def load() -> Table:
-    """Read the tables shipped beside this module, in the order of their names."""
+def load(own: str = "") -> Table:
+    """Read the tables shipped beside this module, in the order of their names, after the TOML text of one's ``own``."""
     folder = files("scraper.bans").joinpath("marks")
-    found: list[Signature] = []
+    found = parse(own) if own else []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.endswith(".toml"):
             found += parse(path.read_text(encoding="utf-8"))
@@ -316,23 +317,54 @@ def table(found: Iterable[Signature]) -> Table:
 
 def parse(text: str) -> list[Signature]:
     """Return the signatures of a TOML ``text``. A wrong entry raises ValueError with its id."""
-    return [_signature(entry) for entry in tomllib.loads(text)["signature"]]
+    entries = tomllib.loads(text).get("signature", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("signature must be a list of tables: [[signature]]")
+    return [_signature(entry) for entry in entries]
 
 
-def _signature(entry: Mapping[str, Any]) -> Signature:
-    known = {field.name for field in fields(Signature)}
-    name = entry.get("id", "without id")
-    if unknown := set(entry) - known:
-        raise ValueError(f"signature {name}: {min(unknown)} is not known; known: {', '.join(sorted(known))}")
-    if absent := {"id", "vendor", "kind", "strength", "source", "since"} - set(entry):
-        raise ValueError(f"signature {name}: {min(absent)} is missing")
-    values = dict(entry)
-    values["statuses"] = frozenset(_statuses(entry.get("statuses", ()), name))
-    values["headers"] = tuple((key.lower(), text.lower()) for key, text in entry.get("headers", {}).items())
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """One [[signature]] as it is written."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[a-z0-9_]{1,60}$")]  # stands in stats keys and file names
+    vendor: str
+    kind: str
+    strength: str
+    source: str
+    since: str
+    statuses: list[int | str] = []
+    format: str = HTML
+    max_bytes: int = 0
+    max_text: int = 0
+    max_fields: int = -1
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+    location: list[str] = []
+    title: list[str] = []
+    text: list[str] = []
+    phrases: list[list[str]] = []
+    scripts: list[str] = []
+    body: list[str] = []
+    unless: list[str] = []
+
+
+def _signature(given: Mapping[str, Any]) -> Signature:
+    name = given.get("id", "without id")
+    try:
+        entry = msgspec.convert(given, _Entry)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"signature {name}: {error}") from error
+    values: dict[str, Any] = msgspec.structs.asdict(entry)
+    values["statuses"] = frozenset(_statuses(entry.statuses, name))
+    values["headers"] = tuple((key.lower(), text.lower()) for key, text in entry.headers.items())
     for key in ("cookies", "location", "title", "text", "scripts", "body", "unless"):
-        values[key] = tuple(text.lower() for text in entry.get(key, ()))
-    values["phrases"] = tuple(tuple(text.lower() for text in group) for group in entry.get("phrases", ()))
+        values[key] = tuple(text.lower() for text in values[key])
+    values["phrases"] = tuple(tuple(text.lower() for text in group) for group in entry.phrases)
     signature = Signature(**values)
+    if "" in (
+        mark for key in ("text", "title", "scripts", "body", "location", "unless") for mark in values[key]
+    ):
+        raise ValueError(f"signature {name}: an empty mark stands on every page")
     if signature.kind not in KINDS:
         raise ValueError(f"signature {name}: kind {signature.kind} is none of {', '.join(KINDS)}")
     if signature.format not in FORMATS:

@@ -18,9 +18,10 @@ from scrapy.http import Headers, HtmlResponse, Response, TextResponse, XmlRespon
 from scrapy.responsetypes import responsetypes
 from scrapy.spiderloader import get_spider_loader
 
-from scraper.bans import contracts, explain, reactions, samples, signatures
+from scraper.bans import contracts, explain, reactions, samples
 from scraper.bans.answers import Answer
 from scraper.bans.asking import SETTINGS, AskSpider
+from scraper.bans.tables import table_of
 from scraper.errors import ConfigError
 from scraper.options import read
 from scraper.runs.redact import redact
@@ -83,9 +84,9 @@ class Command(ScrapyCommand):
             if len(args) == 2 and args[0] == "explain":
                 self.exitcode = self._explain(args[1], opts)
             elif args == ["list"]:
-                _print_signatures()
+                _print_signatures(self.settings)
             elif args == ["reactions"]:
-                print(reactions.__doc__)
+                print(reactions.markdown(), end="")
             else:
                 raise UsageError(_misused(args))
         except ConfigError as error:
@@ -113,7 +114,7 @@ class Command(ScrapyCommand):
             return NOTHING
         theirs = asked.of(opts.callback, response.url, response.status) if asked else []
         broken = _broken(theirs, response)
-        found = explain.explain(_answer(response), signatures.load(), datetime.now(UTC), broken)
+        found = explain.explain(_answer(response), table_of(self.settings), datetime.now(UTC), broken)
         lines = [redact(said), *explain.lines(found, limits)]
         if opts.spider:
             lines.append(_contract_line(theirs, broken, f"{opts.callback} of spider {opts.spider}"))
@@ -227,11 +228,11 @@ def _misused(args: list[str]) -> str:
     )
 
 
-def _print_signatures() -> None:
+def _print_signatures(settings: Any) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     rows: list[tuple[Any, ...]] = [
         (entry.id, entry.vendor, entry.kind, entry.strength, entry.since, entry.source)
-        for entry in signatures.load()
+        for entry in table_of(settings)
     ]
     for heading in ("id", "vendor", "kind", "strength", "since", "source"):
         table.add_column(heading, no_wrap=heading != "source")

@@ -28,7 +28,7 @@ from scraper.proxies.beliefs import Beliefs
 from scraper.proxies.broker import DOOR, IMPOSSIBLE, PAGE, ROBOTS, Ask, Broker, Refusal, Wait
 from scraper.proxies.connections import Connections
 from scraper.proxies.cookies import IdentityCookiesMiddleware
-from scraper.proxies.ledger import RUN_SPENT, Ledger
+from scraper.proxies.ledger import RUN_SPENT, Ledger, cost_usd
 from scraper.proxies.options import Options
 from scraper.proxies.pace import Pace
 from scraper.proxies.profiles import PLAIN_HEADERS, Profile, headers_of
@@ -302,13 +302,16 @@ class IdentityMiddleware:
         identity = self.roster.get(str(request.meta.get(names.IDENTITY, "")))
         if identity is None:
             return
+        n_bytes = request.meta.get(names.WIRE_BYTES, 0)
+        spent_usd = request.meta.get(names.SPENT_USD, 0.0)
+        request.meta[names.SPENT_USD] = spent_usd + cost_usd(identity.arm.pool, n_bytes)
         if verdict.outcome == GOOD:
             self._count(f"proxies/good/{identity.arm.pool.name}")
         heard = self.broker.heard(
             identity,
             verdict,
             time.monotonic(),
-            n_bytes=request.meta.get(names.WIRE_BYTES, 0),
+            n_bytes=n_bytes,
             answered=response is not None,
             linked=_linked(request, identity.site),
             visit=_visit(request),

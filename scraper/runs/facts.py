@@ -51,6 +51,9 @@ class Facts:
     contract_blocks: int  # of them, those that lacked what good_page wants
     lost_pools: tuple[str, ...]  # pools that stopped answering and never gave a good page
     lost_sites: tuple[str, ...]  # sites that answered nothing but blocks and faults
+    robots_blocked: int = 0  # pages not asked for since robots.txt was answered by a block page each time
+    robots_unreachable: int = 0  # or by 5xx and 429
+    unanswered: int = 0  # pages given up for a fault, those that we ourselves refused left out
 
     @property
     def unaccounted(self) -> int:
@@ -145,6 +148,9 @@ def facts_from(
             )
         ),
         lost_sites=_lost_sites(stats),
+        robots_blocked=count("pages/given_up/robots_blocked"),
+        robots_unreachable=count("pages/given_up/robots_unreachable"),
+        unanswered=count(f"runs/given_up/{FAULT}") - sum(group(stats, "pages/refused/").values()),
     )
 
 

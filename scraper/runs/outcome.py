@@ -216,20 +216,42 @@ RULES = (
         "ask for other pages of the site, or ask its owner",
     ),
     Rule(
+        "robots_blocked",
+        FAILED_BLOCKED,
+        lambda f: _nothing(f) and f.robots_blocked > 0 and f.pages_good == 0,
+        lambda f: (
+            "no record was stored: robots.txt was answered by a block page each time, so "
+            f"{plural(f.robots_blocked, 'page')} could not be asked for"
+        ),
+        _GIVE_PROXIES,
+    ),
+    Rule(
+        "robots_unreachable",
+        FAILED_ERROR,
+        lambda f: _nothing(f) and f.robots_unreachable > 0 and f.pages_good == 0,
+        lambda f: (
+            "no record was stored: robots.txt could not be had (5xx or 429), so "
+            f"{plural(f.robots_unreachable, 'page')} could not be asked for"
+        ),
+        "crawl it again later, or with ROBOTSTXT_OBEY=0 where you may crawl without it",
+    ),
+    Rule(
+        "all_faults",
+        FAILED_ERROR,
+        lambda f: _nothing(f) and f.faults == f.downloads and (f.downloads > 0 or f.unanswered > 0),
+        lambda f: (
+            f"no record was stored: {share(f.faults, f.downloads, 'download')} had no answer of the site"
+            if f.downloads
+            else f"no record was stored: {plural(f.unanswered, 'page')} had no answer of the site, nor its robots.txt"
+        ),
+        "check the address, the network and the proxies; failed.jsonl names each page's fault",
+    ),
+    Rule(
         "no_page_asked",
         FAILED_QUALITY,
         lambda f: _nothing(f) and f.downloads == 0 and f.scraped == 0,
         lambda f: "no record was stored, because no page was downloaded",
         "check the start urls and arguments; failed.jsonl and the log say what was refused, and why",
-    ),
-    Rule(
-        "all_faults",
-        FAILED_ERROR,
-        lambda f: _nothing(f) and f.downloads > 0 and f.faults == f.downloads,
-        lambda f: (
-            f"no record was stored: {share(f.faults, f.downloads, 'download')} had no answer of the site"
-        ),
-        "check the address, the network and the proxies; failed.jsonl names each page's fault",
     ),
     Rule(
         "contract_never_met",

@@ -157,7 +157,7 @@ def _suspicions(stats: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-_SPENT = ("usd", "usd_wasted", "bytes")  # of a site, beside its outcomes
+_SPENT = ("usd", "usd_wasted", "bytes", "pauses", "paused_s")  # of a site, beside its outcomes
 
 
 def _sites(stats: Mapping[str, Any]) -> list[dict[str, Any]]:

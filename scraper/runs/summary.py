@@ -35,6 +35,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         rows += [("pools", line) for line in _pools(report["pools"])]
         rows += [("", line) for line in _lost_pools(report["pools"])]
         rows += [("worst", line) for line in _worst_sites(report["sites"])]
+        rows += [("paused", line) for line in _paused(report["sites"])]
         rows += [("given up", _counts(report["given_up"]))] if report["given_up"] else []
         rows += [("suspect", line) for line in _suspicions(report["suspicions"])]
         rows += [("errors", line) for line in _errors(report["errors"])]
@@ -128,6 +129,16 @@ def _worst_sites(sites: list[Mapping[str, Any]]) -> list[str]:
         good = f"{percent(site[GOOD], total[site['site']])} of {count(total[site['site']])} good"
         shown.append(f"{site['site']}  {good}  {causes}" + (f"  {money(site['usd'])}" if site["usd"] else ""))
     return shown
+
+
+def _paused(sites: list[Mapping[str, Any]]) -> list[str]:
+    """Sites that were left alone for a while since nothing passed there, the longest first."""
+    found = sorted((site for site in sites if site["pauses"]), key=lambda site: -site["paused_s"])
+    shown = [
+        f"{site['site']}  {plural(site['pauses'], 'time')}, {duration(site['paused_s'])}"
+        for site in found[:_MOST]
+    ]
+    return shown + ([f"and {len(found) - _MOST} more sites"] if len(found) > _MOST else [])
 
 
 _OTHER = tuple(outcome for outcome in OUTCOMES if outcome not in (GOOD, BLOCKED))

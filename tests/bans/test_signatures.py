@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.bans import signatures
 from scraper.bans.answers import Answer
+from scraper.bans.tables import table_of
+from scraper.errors import ConfigError
 
 ENTRY = """[[signature]]
 id = "wall"
@@ -167,7 +171,9 @@ def test_the_shape_of_a_body_is_told_by_its_type_and_first_bytes(shape: str, tol
     ("keys", "word"),
     [
         ("", "nothing to look for"),
-        ('titel = ["x"]', "titel is not known"),
+        ('titel = ["x"]', "unknown field `titel`"),
+        ('text = "x"', r"Expected `array`, got `str` - at `\$.text`"),
+        ('text = ["x", ""]', "an empty mark"),
         ('statuses = ["6x"]\ntext = ["x"]', "6x is no status"),
         ('format = "json"\ntitle = ["x"]', "only html"),
         ('format = "yaml"\nbody = ["x"]', "format yaml"),
@@ -183,3 +189,36 @@ def test_a_gated_signature_needs_a_gate_and_an_id_stands_once() -> None:
         signatures.parse(ENTRY.replace("strong", "gated") + 'text = ["x"]')
     with pytest.raises(ValueError, match="stands twice"):
         signatures.table(signatures.parse((ENTRY + 'text = ["x"]\n') * 2))
+
+
+def test_signatures_of_ones_own_are_asked_first(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(ENTRY + 'title = ["just a moment"]\n')
+    table = table_of({"BAN_SIGNATURES_FILE": str(own)})
+    found = table.by_body(
+        Answer("https://x.example/", 403, {}, b"<html><title>Just a moment...</title></html>")
+    )
+    assert found is not None
+    assert found.signature.id == "wall"
+    assert len(table.signatures) == len(table_of({"BAN_SIGNATURES_FILE": ""}).signatures) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (None, "cannot be read: No such file"),
+        ("[[signature", "is not TOML"),
+        ("signature = 1", "must be a list of tables"),
+        (ENTRY, "signature wall has nothing to look for"),
+        (ENTRY.replace("wall", "google_sorry") + 'text = ["x"]', "signature google_sorry stands twice"),
+        (ENTRY.replace('"wall"', '"Wall!"') + 'text = ["x"]', "signature Wall!"),
+    ],
+)
+def test_a_file_of_ones_own_that_cannot_work_names_itself(
+    tmp_path: Path, text: str | None, word: str
+) -> None:
+    own = tmp_path / "own.toml"
+    if text is not None:
+        own.write_text(text)
+    with pytest.raises(ConfigError, match=rf"BAN_SIGNATURES_FILE.*own\.toml.*{word}"):
+        table_of({"BAN_SIGNATURES_FILE": str(own)})

@@ -32,7 +32,7 @@ def test_no_page_is_tried_more_often_than_its_cap_over_all_causes(
     listings = ",".join([start_url, *(f"{start_url}?page={number}" for number in (2, 3))])
     given = {
         "PROXIES_FILE": lab.info["proxies"], "ALLOW_PRIVATE_ADDRESSES": 1, "DOWNLOAD_DELAY": 0, "DOWNLOAD_TIMEOUT": 3,
-        "BAN_FAULT_WAIT_S": 0.01, "BAN_RATE_LIMIT_WAIT_S": 0.01, "BAN_SITE_GIVE_UP": 1000, "BAN_MAX_ATTEMPTS": most,
+        "BAN_FAULT_WAIT_S": 0.01, "BAN_RATE_LIMIT_WAIT_S": 0.01, "BAN_SITE_PAUSE_AFTER": 1000, "BAN_MAX_ATTEMPTS": most,
         "PROXY_WAIT_FOR_CHEAPER_S": 0, "PROXY_PACE_MAX_S": 0.05,
         "CONCURRENT_REQUESTS_PER_DOMAIN": 8, "PROXY_DEAD_AFTER": 1000, "SPIDER_MODULES": "spiders_of_blocks",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A block that the headers show costs no body; a rate limit, and robots.txt, are read to their end."""
+"""A block that the headers show costs no body, also in the place of robots.txt; a rate limit is read to its end."""
 
 from __future__ import annotations
 
@@ -45,13 +45,26 @@ def test_a_block_in_the_headers_costs_no_body_and_the_page_is_tried_again(
     assert sum(gateway.by_host.values()) < 0.2 * BIG  # what it had sent before it heard of the end
 
 
-def test_a_rate_limit_keeps_its_connection_and_robots_txt_is_read(
+def test_a_rate_limit_keeps_its_connection(
     crawl: Callable[..., Any], servers: tuple[Site, Gateway, list[str]]
 ) -> None:
     site, gateway, options = servers
-    site.blocks_robots = True
     run = crawl("site", "-a", f"url=http://site.localhost:{site.port}/busy-once/{BIG // 10}", *options).wait()
     assert (run.exit_code, len(run.rows())) == (0, 1), run.out + run.err[-2000:]
     assert len({number for number, _, target in gateway.users if "/busy-once/" in target}) == 1
     (pool,) = run.report["pools"]
-    assert pool["bytes"] > 2 * BIG // 10 + 200_000
+    assert pool["bytes"] > 2 * BIG // 10
+
+
+def test_a_wall_in_the_place_of_robots_txt_costs_no_body(
+    crawl: Callable[..., Any], servers: tuple[Site, Gateway, list[str]]
+) -> None:
+    site, _, options = servers
+    site.blocks_robots = True
+    run = crawl(
+        "site", "-a", f"url=http://site.localhost:{site.port}/p", "-a", "max_depth=0", *options
+    ).wait()
+    assert run.report["verdict"]["rule"] == "robots_blocked"
+    (pool,) = run.report["pools"]
+    assert (pool["requests"], pool["good"]) == (6, 0)
+    assert pool["bytes"] < 6 * 100_000, "each of them is 200,000 bytes long"

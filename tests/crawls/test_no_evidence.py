@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from scraper.bans.forbidden import FEW, TRIES
 from tests.crawls import gateway_for_tests
 from tests.crawls.gateway_for_tests import Gateway
 
@@ -107,6 +108,21 @@ def test_404_410_304_and_204_change_no_belief(
     ask("/403/wall")  # what would have shown it
     (row,) = beliefs(tmp_path)
     assert row[4] > 1
+
+
+def test_pages_that_are_refused_to_everybody_accuse_no_exit_and_soon_cost_two_tries(
+    crawl: Callable[..., Any], site: tuple[str, Counter[str]], proxied: list[str], tmp_path: Path
+) -> None:
+    url, asked = site
+    paths = [f"/{status}/{n}" for n in range(FEW + 4) for status in (403, 200)]
+    urls = ",".join(url + path for path in paths)
+    run = crawl("wants", "-a", f"urls={urls}", *proxied, "-s", "CONCURRENT_REQUESTS=1", env=SPIDERS).wait()
+    assert {row["path"] for row in run.rows()} == {path for path in paths if "/200/" in path}
+    tries = sorted(n for path, n in asked.items() if path.startswith("/403/"))
+    assert tries == [TRIES] * 4 + [6] * FEW
+    assert run.report["given_up"] == {"status_403": FEW + 4}
+    ((_, _, _, good, bad, *_),) = beliefs(tmp_path)
+    assert (round(good), bad) == (FEW + 4, 0)
 
 
 @pytest.mark.parametrize("how", [("statuses=403,404,429,503",), ("all=1",)], ids=["list", "all"])

@@ -61,6 +61,8 @@ PROXIED: dict[str, Any] = {
     "sites/shop-a.example/good": 8_100,
     "sites/shop-a.example/blocked": 1_902,
     "sites/shop-a.example/usd": 4.2,
+    "sites/shop-a.example/pauses": 2,
+    "sites/shop-a.example/paused_s": 372.5,
     "sites/shop-b.example/good": 52_944,
     "sites/shop-b.example/blocked": 1_057,
     "sites/shop-b.example/fault": 100,

@@ -62,12 +62,39 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, int]] = {
         "failed_quality",
         10,
     ),
-    "no_page_asked": ({}, {}, "failed_quality", 10),
+    "robots_blocked": (
+        {
+            "robots/blocked": 6,
+            "pages/given_up": 1,
+            "runs/given_up/blocked": 1,
+            "pages/given_up/robots_blocked": 1,
+        },
+        {},
+        "failed_blocked",
+        11,
+    ),
+    "robots_unreachable": (
+        {
+            "robots/site_error": 3,
+            "pages/given_up": 1,
+            "runs/given_up/site_error": 1,
+            "pages/given_up/robots_unreachable": 1,
+        },
+        {},
+        "failed_error",
+        14,
+    ),
     "all_faults": (
         {"verdicts/fault": 12, "pages/given_up": 2, "runs/given_up/fault": 2},
         {},
         "failed_error",
         14,
+    ),
+    "no_page_asked": (
+        {"pages/refused/target_refused": 1, "pages/given_up": 1, "runs/given_up/fault": 1},
+        {},
+        "failed_quality",
+        10,
     ),
     "contract_never_met": (
         {**given_up(0, 5, "blocked"), "bans/contract_parse_css": 5},
@@ -120,6 +147,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, int]] = {
     "some_callbacks_raised": ({**good_stats(98), "spider_exceptions/count": 2}, {}, "degraded", 0),
     "all_rules_passed": (given_up(1000, 1, "blocked"), {}, "succeeded", 0),
 }
+
+
+def test_pages_whose_robots_txt_had_no_answer_had_none_either() -> None:
+    stats = {"robots/fault": 6, "pages/given_up": 1, "runs/given_up/fault": 1, "proxies/bytes": 9}
+    assert judged(stats).rule == "all_faults"
 
 
 @pytest.mark.parametrize("name", [rule.name for rule in RULES])

@@ -70,7 +70,10 @@ def test_the_report_of_a_proxied_crawl() -> None:
         "usd": 4.2,
         "usd_wasted": 0.4,
         "bytes": 0,
+        "pauses": 2,
+        "paused_s": 372.5,
     }
+    assert "paused    shop-a.example  2 times, 6m12s" in text
     assert list(report["blocks"])[:2] == ["captcha_marker", "status_403"]
     assert report["given_up"] == {"captcha_marker": 30, "connect_timeout": 11}
 
@@ -137,6 +140,7 @@ def test_the_summary_of_a_proxied_crawl_reads_like_this() -> None:
         "            datacentre: 60,000 requests 1.2 GB $0.60",
         "  worst     shop-a.example  81 % of 10,002 good  1,902 blocked  $4.20",
         "            shop-b.example  97.9 % of 54,101 good  1,057 blocked, 100 fault  $2.11",
+        "  paused    shop-a.example  2 times, 6m12s",
         "  given up  captcha_marker 30   connect_timeout 11",
         "  workers   1 died and were replaced, the crawl waited 12s for them",
         "  data      data/out/books_eu-20261123T030000Z-1a2b",
