@@ -19,7 +19,7 @@ from pathlib import Path
 from parsel import Selector
 from scrapy.http import Headers
 
-from scraper.bans import rules, signatures
+from scraper.bans import rules, signature_file
 from scraper.bans.answers import Answer
 from scraper.bans.middleware import by_name
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of saved pages, as for benchmarks.bans")
     parser.add_argument("--runs", type=int, default=2000)
     options = parser.parse_args()
-    table, now, url = signatures.load(), datetime.now(UTC), "https://shop.example/p/1"
+    table, now, url = signature_file.load(), datetime.now(UTC), "https://shop.example/p/1"
 
     def headers() -> None:
         assert rules.judge_headers(Answer(url, 200, by_name(HEADERS)), table, now) is None

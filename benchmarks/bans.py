@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scraper.bans import rules, signatures
+from scraper.bans import rules, signature_file
 from scraper.bans.answers import Answer
 from scraper.verdicts import BLOCKED, RATE_LIMITED, Verdict
 
@@ -49,7 +49,7 @@ def judged(folder: Path, *, body_only: bool = False) -> Iterator[Page]:
     manifest = folder / "manifest.tsv"
     if not manifest.is_file():
         raise SystemExit(f"{manifest} is not there; FOLDER needs a manifest.tsv (see the docstring)")
-    table, now = signatures.load(), datetime.now(UTC)
+    table, now = signature_file.load(), datetime.now(UTC)
     with manifest.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines, delimiter="\t"):
             status = int(row.get("status") or row.get("status_assumed") or 200)

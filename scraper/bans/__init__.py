@@ -1,8 +1,8 @@
 """Was that page a block, and what now?
 
 answers.py      an answer as plain data, and what its body shows a reader
-marks/*.toml    what vendors' block pages are known by; signatures.py reads and matches them,
-                tables.py adds those of BAN_SIGNATURES_FILE
+marks/*.toml    what vendors' block pages are known by; signature_file.py reads them, signatures.py
+                matches them, tables.py adds those of BAN_SIGNATURES_FILE
 rules.py        an answer becomes a verdict: headers first, then body
 contracts.py    whether a page holds what the spider says a good page holds
 completeness.py whether a compressed body is whole

@@ -7,12 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scraper.bans import signatures
+from scraper.bans import signature_file
+from scraper.bans.signatures import Table
 from scraper.errors import ConfigError
 from scraper.options import read
 
 
-def table_of(settings: Any) -> signatures.Table:
+def table_of(settings: Any) -> Table:
     """Read both. Raises ConfigError where the file of one's own cannot be read or has an entry that cannot work."""
     name = read(settings, "BAN_SIGNATURES_FILE", str)
     if not name:
@@ -32,6 +33,6 @@ def table_of(settings: Any) -> signatures.Table:
 
 
 @lru_cache(maxsize=4)
-def _table(own: str) -> signatures.Table:
+def _table(own: str) -> Table:
     """Built once for both phases: it takes 40 ms."""
-    return signatures.load(own)
+    return signature_file.load(own)

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from scraper.bans import rules, signatures
+from scraper.bans import rules, signature_file
 from scraper.bans.answers import Answer
 from scraper.verdicts import BLOCKED, RATE_LIMITED, SITE_ERROR
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/*/case.toml"))
 HONEST = ("ordinary", "hard")
-TABLE = signatures.load()
+TABLE = signature_file.load()
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 TYPES = {
     ".html": "text/html; charset=utf-8",

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraper.bans import reactions, rules, signatures
+from scraper.bans import reactions, rules, signature_file
 from scraper.bans.answers import Answer
 from scraper.bans.explain import BODY, CONTRACT, HEADERS, explain, is_block, lines
 from scraper.verdicts import BLOCKED, Verdict
 
-TABLE = signatures.table(
-    signatures.parse(
+TABLE = signature_file.table(
+    signature_file.parse(
         """
         [[signature]]
         id = "told_by_header"

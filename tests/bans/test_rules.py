@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scraper.bans import rules, signatures
+from scraper.bans import rules, signature_file
 from scraper.bans.answers import Answer
 from scraper.bans.rules import judge_headers, retry_after_s, unproven_end
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
 
-TABLE = signatures.load()
+TABLE = signature_file.load()
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 URL = "https://shop.example/p/1"
 HTML = {"content-type": "text/html"}

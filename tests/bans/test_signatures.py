@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.bans import signatures
+from scraper.bans import signature_file, signatures
 from scraper.bans.answers import Answer
 from scraper.bans.tables import table_of
 from scraper.errors import ConfigError
@@ -25,7 +25,7 @@ since = "2026-11"
 
 def held(keys: str, body: str = "", status: int = 200, **headers: str) -> bool:
     """Whether one signature with ``keys`` holds for a page."""
-    table = signatures.table(signatures.parse(ENTRY + keys))
+    table = signature_file.table(signature_file.parse(ENTRY + keys))
     given = {"content-type": "text/html", **{name.replace("_", "-"): text for name, text in headers.items()}}
     answer = Answer("https://shop.example/", status, given, body.encode())
     return (table.by_headers(answer) or table.by_body(answer)) is not None
@@ -116,7 +116,7 @@ def test_unless_keeps_a_page_from_being_one() -> None:
 
 def test_a_vendor_names_the_verdict_before_a_generic_rule_does() -> None:
     generic = ENTRY.replace('"wall"', '"anyone"').replace('"v"', '"generic"') + 'text = ["denied"]\n'
-    table = signatures.table(signatures.parse(generic + ENTRY + 'text = ["access denied"]\n'))
+    table = signature_file.table(signature_file.parse(generic + ENTRY + 'text = ["access denied"]\n'))
     found = table.by_body(Answer("https://x.example/", 200, {}, b"<html><p>Access denied</p></html>"))
     assert found is not None
     assert found.signature.id == "wall"
@@ -124,7 +124,7 @@ def test_a_vendor_names_the_verdict_before_a_generic_rule_does() -> None:
 
 def test_a_trace_says_what_was_found_and_what_held_it_back() -> None:
     keys = 'title = ["denied"]\ntext = ["reference"]\nstatuses = [403]'
-    table = signatures.table(signatures.parse(ENTRY + keys))
+    table = signature_file.table(signature_file.parse(ENTRY + keys))
     [trace] = table.trace(
         Answer("https://x.example/", 200, {}, b"<html><title>Denied</title>Reference</html>")
     )
@@ -181,14 +181,14 @@ def test_the_shape_of_a_body_is_told_by_its_type_and_first_bytes(shape: str, tol
 )
 def test_a_signature_that_cannot_work_is_refused(keys: str, word: str) -> None:
     with pytest.raises(ValueError, match=f"signature wall.*{word}"):
-        signatures.parse(ENTRY + keys)
+        signature_file.parse(ENTRY + keys)
 
 
 def test_a_gated_signature_needs_a_gate_and_an_id_stands_once() -> None:
     with pytest.raises(ValueError, match="names neither"):
-        signatures.parse(ENTRY.replace("strong", "gated") + 'text = ["x"]')
+        signature_file.parse(ENTRY.replace("strong", "gated") + 'text = ["x"]')
     with pytest.raises(ValueError, match="stands twice"):
-        signatures.table(signatures.parse((ENTRY + 'text = ["x"]\n') * 2))
+        signature_file.table(signature_file.parse((ENTRY + 'text = ["x"]\n') * 2))
 
 
 def test_signatures_of_ones_own_are_asked_first(tmp_path: Path) -> None:

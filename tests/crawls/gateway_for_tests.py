@@ -91,7 +91,9 @@ class Gateway:
         tunnel = method == "CONNECT"
         self.asked.append(Asked(target, user, password))
         if (said := self.answer(self.asked[-1])) is not None:
-            if b"\r\nconnection:" not in said.lower():  # else a request sent on it now would be lost, and a try with it
+            if (
+                b"\r\nconnection:" not in said.lower()
+            ):  # else a request sent on it now would be lost, and a try with it
                 said = said.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
             client.sendall(said)
             return
