@@ -77,7 +77,7 @@ DOWNLOADER_MIDDLEWARES = {
     "scraper.proxies.cookies.IdentityCookiesMiddleware": 700,
 }
 SPIDER_MIDDLEWARES = {
-    "scraper.bans.middleware.FreshRequests": 20,
+    "scraper.bans.tries.FreshRequests": 20,
     "scraper.batches.middleware.OriginMiddleware": 10,  # nearest to the engine: it sees what is left of the items
 }
 ITEM_PROCESSOR = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -26,15 +25,14 @@ from scrapy.exceptions import (
     StopDownload,
 )
 from scrapy.http import Headers, HtmlResponse, Response, TextResponse, XmlResponse
-from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from scraper import names
-from scraper.bans import contracts, pages, pauses, reactions, rules
+from scraper.bans import contracts, pages, pauses, reactions, rules, tries
 from scraper.bans.answers import Answer
 from scraper.bans.bodies import CUT, TOO_LARGE, UNDECODABLE, readable, without_traps
 from scraper.bans.forbidden import Forbidden
 from scraper.bans.pages import is_page, is_robots
-from scraper.bans.pausing import PROBES, SitePauses
+from scraper.bans.pausing import SitePauses
 from scraper.bans.tables import table_of
 from scraper.errors import BudgetSpent, CertificateRefused, GatewayError, TargetRefused
 from scraper.options import read
@@ -57,41 +55,6 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (DownloadCancelledError, TOO_LARGE),
     (DownloadFailedError, "download_failed"),
     (OSError, "connection_lost"),
-)
-# A retry starts afresh: these keys belong to the try that ended.
-_OF_ONE_TRY = (
-    names.WIRE_BYTES,
-    names.VERDICT,
-    names.REFUSED,
-    "redirect_times",
-    "redirect_ttl",
-    "redirect_urls",
-    "redirect_reasons",
-    "download_slot",
-    "download_latency",
-)
-_OF_THE_IDENTITY = (names.IDENTITY, names.COOKIEJAR, names.POOL, names.COUNTRY)
-_GEO_WALLS = "geo_walls"  # request meta, int: tries at this page that were refused for their country
-_NOT_KEPT = "not_kept"  # request meta, bool: we, and not the spider, keep the answer out of the cache
-_OURS = (
-    *_OF_ONE_TRY,
-    *_OF_THE_IDENTITY,
-    names.ATTEMPT,
-    names.TRIES_LEFT,
-    names.LEASED,
-    names.NOT_BEFORE,
-    names.WAITED,
-    names.WAITS,
-    names.BLOCKED_BY,
-    names.REFUSALS,
-    names.OWN_HEADERS,
-    names.ORIGIN,
-    names.CAME_FROM,
-    names.UNPROVEN,
-    names.WARM_UP,
-    names.SPENT_USD,
-    PROBES,
-    _GEO_WALLS,
 )
 
 
@@ -170,21 +133,24 @@ class _Judge:
             )  # never tried again, its redirects not followed
         if reaction.action == reactions.HAND_ON or self._is_handed_on(request, response, verdict, reaction):
             if verdict.outcome not in (GOOD, GONE) and not request.meta.get("dont_cache"):
-                request.meta["dont_cache"] = request.meta[_NOT_KEPT] = True
+                request.meta["dont_cache"] = request.meta[tries.NOT_KEPT] = True
             return None
         if reaction.action == reactions.GIVE_UP or (response is not None and request.meta.get("dont_retry")):
             raise pages.give_up(self.crawler, request, _with_reason(verdict, reaction, past))
         stats.inc_value("pages/retries")
         logger.debug("%s: %s (%s), try %d", request.url, verdict.rule, verdict.evidence, past.attempt + 1)
-        return self._again(request, past.attempt + 1, reaction.wait_s, reaction.keeps_identity)
+        return tries.again(
+            request, past.attempt + 1, reaction.wait_s,
+            keeps_identity=reaction.keeps_identity, priority=self.options.retry_priority,
+        )  # fmt: skip
 
     def _past(self, request: Request, verdict: Verdict) -> reactions.Past:
         meta = request.meta
         if verdict.outcome == BLOCKED and verdict.kind == "geo":
-            meta[_GEO_WALLS] = meta.get(_GEO_WALLS, 0) + 1
+            meta[tries.GEO_WALLS] = meta.get(tries.GEO_WALLS, 0) + 1
         return reactions.Past(
             attempt=meta.get(names.ATTEMPT, 1),
-            geo_walls=meta.get(_GEO_WALLS, 0),
+            geo_walls=meta.get(tries.GEO_WALLS, 0),
             places=1 if meta.get(names.ASK_COUNTRY) else self.options.places,
             usd=meta.get(names.SPENT_USD, 0.0),
             bare_tries=self.forbidden.tries(rules.site_of(request.url), self.options.limits.attempts),
@@ -232,37 +198,6 @@ class _Judge:
             return True
         listed = settings.getlist("HTTPERROR_ALLOWED_CODES")
         return response.status in map(int, getattr(self.crawler.spider, "handle_httpstatus_list", listed))
-
-    def _again(self, request: Request, attempt: int, wait_s: float, keep_identity: bool) -> Request:
-        meta = dict(request.meta)
-        url, method = pages.asked_for(request)
-        if method != request.method:
-            url = request.url  # a POST that was redirected to its result: the result is asked for again
-        for key in _OF_ONE_TRY if keep_identity else (*_OF_ONE_TRY, *_OF_THE_IDENTITY):
-            meta.pop(key, None)
-        meta[names.ATTEMPT] = attempt
-        if wait_s:
-            meta[names.NOT_BEFORE] = time.monotonic() + wait_s
-        priority = request.priority + (self.options.retry_priority if attempt == 2 else 0)
-        again = request.replace(url=url, meta=meta, dont_filter=True, priority=priority)
-        if url != request.url:
-            # a redirect made the page its own Referer, which would then be visited as its entry
-            again.headers.pop("Referer", None)
-            if referer := meta.get(names.CAME_FROM):
-                again.headers["Referer"] = referer
-        return again
-
-
-class FreshRequests(BaseSpiderMiddleware):
-    """Frees a spider's request of what it inherited with ``meta=response.meta``: tries, identity, redirects."""
-
-    def get_processed_request(self, request: Request, response: Response | None) -> Request | None:
-        if response is not None:
-            for key in _OURS:
-                request.meta.pop(key, None)
-            if request.meta.pop(_NOT_KEPT, False):
-                request.meta.pop("dont_cache", None)
-        return request
 
 
 class HeaderPhase(_Judge):
