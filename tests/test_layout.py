@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SUBJECTS = ("proxies", "bans", "browser", "frontier", "batches", "sinks", "runs", "schedule", "deploy")
-SHARED = {"scraper.names", "scraper.verdicts", "scraper.errors", "scraper.items"}  # where subjects meet
+SHARED = {"scraper.names", "scraper.verdicts", "scraper.errors", "scraper.items", "scraper.named"}  # where subjects meet
 ARROWS = {("batches", "sinks")}  # the only way from one subject into another
 IMPURE = {
     "scrapy", "twisted", "asyncio", "os", "socket", "subprocess", "multiprocessing", "threading", "time", "random",
@@ -88,7 +88,7 @@ def broken_rules(path: Path) -> list[str]:
                     "a rule file decides on plain data: clock, chance, files and logs belong to its callers"
                 )
             if target and target not in SUBJECTS and module not in SHARED:
-                broken("a rule imports rules, items, names, verdicts and errors")
+                broken("a rule imports rules, items, named, names, verdicts and errors")
         elif kind == "I/O" and top in ("scrapy", "twisted") and not typing_only:
             broken("an I/O file touches files, sockets and processes, and no Scrapy")
     return found

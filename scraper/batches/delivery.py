@@ -8,6 +8,7 @@ names of docs/stats.md.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Delivery:
         options = self._options
         self._loop = asyncio.get_running_loop()
         steps.load(options.job.steps)
-        sink = contract.load(options.job.sink, options.job.out_dir)
+        sink = contract.load(options.job.sink, options.job.out_dir, os.environ)
         try:
             sink.prepare()
         except OSError as error:

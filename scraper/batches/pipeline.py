@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,12 +47,12 @@ class PipelineOptions:
 def options_from(settings: Any) -> PipelineOptions:
     """Read and check the settings; ConfigError names the wrong one."""
     job = Job(
-        steps=_steps(settings),
-        sink=read(settings, "SINK", str),
+        steps=_listed(settings, "BATCH_STEPS"),
+        sink=_listed(settings, "SINK"),
         out_dir=str(Path(_given(settings, "OUT_DIR")).absolute()),
     )
     steps.load(job.steps)
-    contract.load(job.sink, job.out_dir)
+    contract.load(job.sink, job.out_dir, os.environ)
     items = read(settings, "BATCH_ITEMS", int, at_least=1)
     if items > wire.MAX_ITEMS:
         raise ConfigError("BATCH_ITEMS", items, f"must be at most {wire.MAX_ITEMS}")
@@ -150,15 +151,18 @@ class BatchPipeline:
             await engine.close_spider_async(reason="storage_failed")
 
 
-def _steps(settings: Any) -> list[Any]:
-    """BATCH_STEPS, which on a command line is a comma list of names, or JSON where a step has options."""
-    text = settings.get("BATCH_STEPS")
-    if not isinstance(text, str) or not text.lstrip().startswith("["):
-        return read(settings, "BATCH_STEPS", list)
+def _listed(settings: Any, name: str) -> list[Any]:
+    """A list of names with or without options; on a command line a comma list of names, or JSON."""
+    value = settings.get(name)
+    if isinstance(value, dict):
+        return [value]
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return read(settings, name, list)
     try:
-        return list(json.loads(text))
+        found = json.loads(value)
     except ValueError as error:
-        raise ConfigError("BATCH_STEPS", text, f"is not JSON: {error}") from error
+        raise ConfigError(name, value, f"is not JSON: {error}") from error
+    return found if isinstance(found, list) else [found]
 
 
 def _given(settings: Any, name: str) -> str:

@@ -10,10 +10,7 @@ names with or without options:
 
 from __future__ import annotations
 
-import difflib
 import functools
-import importlib
-import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,16 +19,12 @@ from typing import Any
 import msgspec
 import xxhash
 
-from scraper.errors import ConfigError
+from scraper import named
 
 Row = dict[str, Any]
 DUPLICATE = "duplicate"  # the reason to drop that the run's books count on its own
 
 _BLANK = re.compile(r"[^\S\n]+")
-_ACCEPTED: dict[type, tuple[type, ...]] = {
-    tuple: (list, tuple),
-    float: (int, float),
-}  # for a default of that type
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
@@ -89,11 +82,7 @@ def main_text(
     return row
 
 
-KNOWN: dict[str, Callable[..., Row | None]] = {
-    "clean": clean,
-    "content_hash": content_hash,
-    "main_text": main_text,
-}
+KNOWN = {name: f"scraper.batches.steps.{name}" for name in ("clean", "content_hash", "main_text")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,44 +101,8 @@ def load(specs: Iterable[Any]) -> list[Step]:
 
 
 def _load(spec: Any) -> Step:
-    options: dict[str, Any] = {}
-    if isinstance(spec, str):
-        name = spec
-    elif isinstance(spec, dict) and len(spec) == 1 and isinstance(next(iter(spec.values())), dict):
-        ((name, options),) = spec.items()
-    else:
-        raise ConfigError("BATCH_STEPS", spec, 'write a name, or {"name": {"option": value}}')
-    function = KNOWN.get(name) or _imported(name)
-    signature = inspect.signature(function)
-    usage = f"it is {name}{str(signature).partition(' ->')[0]}"
-    try:
-        signature.bind({}, **options)
-    except TypeError as error:
-        raise ConfigError("BATCH_STEPS", spec, f"step {name!r}: {error}; {usage}") from error
-    for option, value in options.items():
-        default = signature.parameters[option].default if option in signature.parameters else None
-        if default is not None and not isinstance(value, _ACCEPTED.get(type(default), type(default))):
-            raise ConfigError(
-                "BATCH_STEPS", spec, f"step {name!r}: {option} = {value!r} is of the wrong type; {usage}"
-            )
-    return Step(name, functools.partial(function, **options))
-
-
-def _imported(name: str) -> Callable[..., Row | None]:
-    module_name, _, attribute = name.rpartition(".")
-    if not module_name:
-        close = difflib.get_close_matches(name, KNOWN, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(
-            "BATCH_STEPS", name, f"{hint}known: {', '.join(KNOWN)}, or the import path of a function"
-        )
-    try:
-        function = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError("BATCH_STEPS", name, f"cannot be imported: {error}") from error
-    if not callable(function):
-        raise ConfigError("BATCH_STEPS", name, "is not a function on rows")
-    return function  # type: ignore[no-any-return]  # what it returns is checked per row
+    step = named.find("BATCH_STEPS", spec, KNOWN, "step", {})
+    return Step(step.name, functools.partial(step.factory, **step.options))
 
 
 def _cleaned(value: Any) -> Any:

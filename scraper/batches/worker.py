@@ -38,7 +38,7 @@ class Job:
     """What every batch of a run gets: ``BATCH_STEPS``, ``SINK``, and the folder for the records."""
 
     steps: list[Any]
-    sink: str
+    sink: Any
     out_dir: str
 
 
@@ -47,7 +47,7 @@ class Runner:
 
     def __init__(self, job: Job) -> None:
         self._steps = steps.load(job.steps)
-        self._sink = contract.load(job.sink, job.out_dir)
+        self._sink = contract.load(job.sink, job.out_dir, os.environ)
 
     def deliver(self, order: wire.Order, mark: Callable[[int], None]) -> wire.Ack | wire.Failed:
         """Store the batch; ``mark(index)`` is called before each item, and with COMMITTING before the sink."""

@@ -6,12 +6,12 @@ batch or none) and idempotent by batch id (a second commit of an id changes noth
 
 from __future__ import annotations
 
-import difflib
-import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from scraper import named
 from scraper.errors import ConfigError
 
 Row = dict[str, Any]  # whatever JSON can hold, and bytes, datetime, date, Decimal, UUID; see `check`
@@ -25,7 +25,7 @@ KNOWN = {
 
 @runtime_checkable
 class Sink(Protocol):
-    """A place for rows. Built as ``Class(out_dir: str)`` in the crawler and every worker; cheap to build."""
+    """A place for rows. Built as ``Class(out_dir: str, **options)`` in the crawler and every worker; cheap to build."""
 
     name: str
     preload: tuple[str, ...]  # modules that a worker needs: imported once, before workers are forked
@@ -57,19 +57,49 @@ def check(row: Row) -> None:
     msgspec.json.encode(row)
 
 
-def load(spec: str, out_dir: str) -> Sink:
-    """The sink for ``SINK`` = a known name or ``package.module.Class``; ConfigError names the known ones."""
-    path = KNOWN.get(spec, spec)
-    module_name, _, class_name = path.rpartition(".")
-    if not module_name:
-        close = difflib.get_close_matches(spec, KNOWN, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError("SINK", spec, f"{hint}known: {', '.join(KNOWN)}, or the import path of a class")
-    try:
-        factory = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError("SINK", spec, f"cannot be imported: {error}") from error
-    sink = factory(out_dir)
+def load(specs: Any, out_dir: str, environment: Mapping[str, str]) -> Sink:
+    """The sink for ``SINK``: a name, an import path, ``{"name": {"option": value}}``, or a list of those (each gets every
+    row). ConfigError names what is wrong. ``environment``: for options "env:NAME".
+    """
+    listed = specs if isinstance(specs, list) else [specs]
+    if not listed:
+        raise ConfigError("SINK", specs, f"names no sink; known: {', '.join(KNOWN)}")
+    sinks = [_load(spec, out_dir, environment) for spec in listed]
+    return sinks[0] if len(sinks) == 1 else Several(sinks)
+
+
+def _load(spec: Any, out_dir: str, environment: Mapping[str, str]) -> Sink:
+    found = named.find("SINK", spec, KNOWN, "sink", out_dir)
+    sink = found.factory(out_dir, **named.with_env("SINK", found.options, environment))
     if not isinstance(sink, Sink):
-        raise ConfigError("SINK", spec, "is not a sink: see scraper/sinks/contract.py for what it must have")
+        raise ConfigError(
+            "SINK", found.name, "is not a sink: see scraper/sinks/contract.py for what it must have"
+        )
     return sink
+
+
+class Several:
+    """Every row into each of them, in their order. A batch that one of them could not take is delivered to all again, which
+    those that have it notice by its id.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.sinks = sinks
+        self.name = "+".join(sink.name for sink in sinks)
+        self.preload = tuple(dict.fromkeys(module for sink in sinks for module in sink.preload))
+
+    def prepare(self) -> None:
+        for sink in self.sinks:
+            sink.prepare()
+
+    def commit(self, batch_id: str, rows: list[Row]) -> None:
+        for sink in self.sinks:
+            sink.commit(batch_id, rows)
+
+    def finish(self) -> None:
+        for sink in self.sinks:
+            sink.finish()
+
+    def close(self) -> None:
+        for sink in self.sinks:
+            sink.close()

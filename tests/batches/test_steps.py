@@ -92,7 +92,7 @@ def test_steps_load_with_their_options() -> None:
         ("zzz", "known: clean, content_hash, main_text"),
         ("no.such.step", "cannot be imported"),
         ("scraper.batches.steps.nothing", "cannot be imported"),
-        ("scraper.batches.steps.DUPLICATE", "not a function"),
+        ("scraper.batches.steps.DUPLICATE", "is no step: it cannot be called"),
         ({"clean": {"spik": 1}}, r"unexpected keyword argument 'spik'; it is clean\(row"),
         (
             {"content_hash": {"fields": "title"}},

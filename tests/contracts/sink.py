@@ -20,7 +20,9 @@ ROWS: list[Row] = [{"_key": f"r/{n}", "n": n, "title": f"title {n}"} for n in ra
 
 
 class SinkContract:
-    """Subclass as ``class TestX(SinkContract)``."""
+    """Subclass as ``class TestX(SinkContract)``. ``spec``: what ``SINK`` says for it, unless its name is enough."""
+
+    spec: Any = None
 
     @abstractmethod
     def build(self, folder: Path) -> Sink:
@@ -116,7 +118,7 @@ class SinkContract:
         if sink.name == "memory":
             pytest.skip("memory goes with its process")
         sink.prepare()
-        program = COMMITTING.format(name=sink.name, folder=str(tmp_path / "out"))
+        program = COMMITTING.format(spec=self.spec or sink.name, folder=str(tmp_path / "out"))
         for delay_s in (0.01, 0.1, 0.123, 0.15):
             with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None
@@ -130,8 +132,9 @@ class SinkContract:
 
 
 COMMITTING = """
+import os
 from scraper.sinks.contract import load
-sink = load({name!r}, {folder!r})
+sink = load({spec!r}, {folder!r}, os.environ)
 for n in range(10_000):
     sink.commit(f"b{{n}}", [{{"_key": f"{{n}}/{{k}}", "text": "x" * 500}} for k in range(200)])
     if n == 0:

@@ -212,7 +212,7 @@ def test_the_crawler_does_not_import_pyarrow() -> None:
     """Building and preparing the sink costs the crawler no pyarrow (0.1 GB)."""
     code = (
         "import sys, tempfile; from scraper.sinks.contract import load; "
-        "s = load('parquet', tempfile.mkdtemp()); s.prepare(); sys.exit('pyarrow' in sys.modules)"
+        "s = load('parquet', tempfile.mkdtemp(), {}); s.prepare(); sys.exit('pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
