@@ -2,11 +2,10 @@
 
     python -m benchmarks.bans FOLDER [--body-only] [--list]
 
-FOLDER holds manifest.tsv (columns label, vendor, kind, status or status_assumed, url, file, headers) and the files it names;
-a headers file begins with a status line. Labels: ``block``; everything else is an honest page. A block is recognised
-where its verdict is blocked or rate limited; an honest page is accused where a mark says so. ``--body-only`` judges the body
-alone, with status 200: what is recognised where a site hides its refusal. A refusal without a mark (a bare 403) is shown apart:
-it goes to another exit, and counts against none until that one gets the page.
+FOLDER holds manifest.tsv, with tabs between, a line of names first, and the files it names (docs/blocks.md describes the
+columns). A block is recognised where its verdict is blocked or rate limited; an honest page is accused where a mark says so.
+``--body-only`` judges the body alone, with status 200: what is recognised where a site hides its refusal. A refusal without a mark
+(a bare 403) is shown apart: it goes to another exit, and counts against none until that one gets the page.
 """
 
 from __future__ import annotations
@@ -17,13 +16,15 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from scraper.bans import rules, signature_file
 from scraper.bans.answers import Answer
 from scraper.verdicts import BLOCKED, RATE_LIMITED, Verdict
+
+LABELS = ("block", "ordinary", "hard")  # "site-403" and the like: refusals that are the site's own
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,11 @@ class Page:
     status: int
     n_bytes: int
     verdict: Verdict
-    cost_s: float
+    cost_s: float = 0.0
+
+    @property
+    def by_a_mark(self) -> bool:
+        return self.verdict.proven and not self.verdict.rule.startswith(("status_", "empty_"))
 
     @property
     def taken_for_a_block(self) -> bool:
@@ -48,22 +53,37 @@ def judged(folder: Path, *, body_only: bool = False) -> Iterator[Page]:
     """Judge every page of ``folder``. Raises SystemExit where it has no manifest."""
     manifest = folder / "manifest.tsv"
     if not manifest.is_file():
-        raise SystemExit(f"{manifest} is not there; FOLDER needs a manifest.tsv (see the docstring)")
+        raise SystemExit(f"{manifest} is not there; docs/blocks.md says what it holds")
     table, now = signature_file.load(), datetime.now(UTC)
     with manifest.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines, delimiter="\t"):
-            status = int(row.get("status") or row.get("status_assumed") or 200)
-            headers = {} if body_only or not row.get("headers") else headers_of(folder / row["headers"])
-            body = (folder / row["file"]).read_bytes()
-            answer = Answer(
-                row.get("url") or "https://site.example/", 200 if body_only else status, headers, body
-            )
+        rows = csv.DictReader(lines, delimiter="\t")
+        if missing := {"label", "file"} - set(rows.fieldnames or ()):
+            raise SystemExit(f"{manifest}: its first line has no column {min(missing)}")
+        for row in rows:
+            try:
+                page, answer = _read(folder, row, rows.line_num, body_only=body_only)
+            except (OSError, ValueError) as error:
+                raise SystemExit(f"{manifest}, line {rows.line_num}: {error}") from error
             began = time.perf_counter()
             verdict = rules.judge(answer, table, now)
-            cost_s = time.perf_counter() - began
-            yield Page(
-                row["id"], row["label"], row["vendor"], row["kind"], status, len(body), verdict, cost_s
-            )
+            yield replace(page, verdict=verdict, cost_s=time.perf_counter() - began)
+
+
+def _read(folder: Path, row: dict[str, str], number: int, *, body_only: bool) -> tuple[Page, Answer]:
+    """One row, not judged yet. OSError or ValueError where it cannot be used."""
+    label = row["label"]
+    if label not in LABELS and not label.startswith("site-"):
+        raise ValueError(f"label {label!r} is none of {', '.join(LABELS)}, site-...")
+    told = row.get("status") or row.get("status_assumed") or "200"
+    if not told.isdecimal():
+        raise ValueError(f"status {told!r} is no number")
+    body = (folder / row["file"]).read_bytes()
+    headers = {} if body_only or not row.get("headers") else headers_of(folder / row["headers"])
+    status = 200 if body_only else int(told)
+    answer = Answer(row.get("url") or "https://site.example/", status, headers, body)
+    name = row.get("id") or f"line {number}"
+    vendor, kind = row.get("vendor") or "", row.get("kind") or ""
+    return Page(name, label, vendor, kind, int(told), len(body), Verdict("", "")), answer
 
 
 def headers_of(path: Path) -> dict[str, str]:
@@ -85,7 +105,7 @@ def recall(pages: list[Page]) -> str:
         found = [page for page in these if page.taken_for_a_block]
         named = Counter(page.verdict.rule for page in found)
         lines.append(
-            f"| {vendor} | {len(these)} | {len(found)} | {sum(page.verdict.proven for page in found)} "
+            f"| {vendor} | {len(these)} | {len(found)} | {sum(page.by_a_mark for page in found)} "
             f"| {', '.join(f'{rule} {n}' for rule, n in named.most_common())} |"
         )
     return "\n".join(lines)
@@ -99,9 +119,15 @@ def main() -> None:
     options = parser.parse_args()
     pages = list(judged(options.folder, body_only=options.body_only))
     blocks = [page for page in pages if page.label == "block"]
+    if not pages:
+        raise SystemExit(f"{options.folder / 'manifest.tsv'} names no page")
     print(recall(blocks))
     found = sum(page.taken_for_a_block for page in blocks)
-    print(f"\nrecall {found} of {len(blocks)} ({found / max(1, len(blocks)):.1%})")
+    print(
+        f"\nrecall {found} of {len(blocks)} ({found / len(blocks):.1%})"
+        if blocks
+        else "\nno page is labelled block"
+    )
     print("\n| honest pages | n | accused | share | without a mark, asked elsewhere | status codes as such |")
     print("|---|---|---|---|---|---|")
     for label in sorted({page.label for page in pages} - {"block"}):
@@ -121,7 +147,8 @@ def main() -> None:
                 f"{page.status} {page.n_bytes:,} bytes: {page.verdict.rule} ({page.verdict.evidence})"
             )
     costs = [1000 * page.cost_s for page in pages if page.verdict.rule == "good"]
-    print(f"\na good page: {statistics.median(costs):.3f} ms median, {max(costs):.2f} ms worst")
+    if costs:
+        print(f"\na good page: {statistics.median(costs):.3f} ms median, {max(costs):.2f} ms worst")
 
 
 if __name__ == "__main__":

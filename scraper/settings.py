@@ -153,7 +153,7 @@ TLS_CA_FILE = ""  # PEM file of further authorities to trust beside the system's
 
 # --- bans/ ---------------------------------------------------------------------------------------------------
 BAN_MAX_ATTEMPTS = 6  # tries at one page over all causes; then it is listed in failed.jsonl
-BAN_SIGNATURES_FILE = ""  # TOML file of signatures of your own, asked before the shipped ones
+BAN_SIGNATURES_FILE = ""  # TOML file of signatures of your own, and of shipped ones to switch off (docs/blocks.md)
 BAN_SAMPLES = 50  # rules of which a run keeps the first refused page in blocks/, up to 512 KB each; 0: none
 BAN_RETRY_PRIORITY = 10  # added to the priority of a page that is tried again: its identity is still warm
 BAN_RETRY_AFTER_MAX_S = 120.0  # seconds; a site that asks for longer waits is asked again after this
@@ -167,7 +167,7 @@ BAN_MAX_PAGE_USD = 0.1
 # counts a third, since it may be the truth about those pages: 10 at 6 tries are 60 refusals without one page
 BAN_SITE_PAUSE_AFTER = 10
 # seconds of each such pause: most bans by rate end within minutes; after the last in vain the host's other pages are given
-# up; a host that never let a page pass has the first only; empty: no pause
+# up; a host that never let a page pass has the first only; empty: it is given up at once
 BAN_SITE_PAUSES_S = [60, 300, 900]
 
 # --- frontier/ -----------------------------------------------------------------------------------------------

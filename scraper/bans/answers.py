@@ -29,7 +29,8 @@ _NO_FIELD = re.compile(
 )
 _REFRESH = re.compile(
     r"<meta(?=[^<>]*http-equiv\s*=\s*[\"']?refresh)[^<>]*?content\s*=\s*[\"']?\s*[\d.]*\s*[;,]\s*"
-    r"(?:url\s*=\s*[\"']?)?\s*([^\"'<>]+)"
+    r"(?:url\s*=\s*[\"']?)?\s*([^\"'<>]+)",
+    re.IGNORECASE,
 )
 _ASSIGNED = re.compile(
     r"\blocation(?:\.href)?\s*=\s*[\"']([^\"']+)|\blocation\.(?:replace|assign)\(\s*[\"']([^\"']+)"
@@ -134,7 +135,7 @@ class Answer:
     @cached_property
     def sent_to(self) -> str:
         """Where a meta refresh, or the script of a page without words, sends a browser on; "" for nowhere."""
-        found = _REFRESH.search(self._markup)
+        found = _REFRESH.search(self._decoded)
         if found is None and len(self.text) <= _SENT_ON_TEXT:
             found = _ASSIGNED.search(self.scripts)
         return html.unescape(next(filter(None, found.groups()), "")).strip() if found else ""
@@ -155,8 +156,12 @@ class Answer:
         return "utf-8" if self.body[:2] in _UTF_16 else self.encoding
 
     @cached_property
+    def _decoded(self) -> str:
+        return self._bytes[:WHOLE_BYTES].decode(self._encoding, "replace")
+
+    @cached_property
     def _markup(self) -> str:
-        return self._bytes[:WHOLE_BYTES].decode(self._encoding, "replace").lower()
+        return self._decoded.lower()
 
     @cached_property
     def _parts(self) -> _Parts:

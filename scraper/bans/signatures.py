@@ -211,10 +211,12 @@ def _trace(entry: Signature, answer: Answer) -> Trace:
     for name in entry.cookies:
         ask("cookie", name, name in answer.headers.get("set-cookie", "").lower())
     if entry.location:
-        target = answer.location or (answer.sent_to if answer.body else "")
+        where, target = "location", answer.location
+        if not target and answer.body:
+            where, target = "sent on to", answer.sent_to
         there = any(points_to(target, text) for text in entry.location)
         asked_for = any(text in answer.url.lower() for text in entry.location)
-        ask("location", target if there else " or ".join(entry.location), there and not asked_for)
+        ask(where, target if there else " or ".join(entry.location), there and not asked_for)
     if entry.needs_body and not missing:
         if entry.title:
             there = any(text in answer.title for text in entry.title)

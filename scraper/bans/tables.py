@@ -17,7 +17,7 @@ def table_of(settings: Any) -> Table:
     """Read both. Raises ConfigError where the file of one's own cannot be read or has an entry that cannot work."""
     name = read(settings, "BAN_SIGNATURES_FILE", str)
     if not name:
-        return _table("")
+        return _table(None)
     try:
         text = Path(name).read_text(encoding="utf-8")
     except OSError as error:
@@ -33,6 +33,6 @@ def table_of(settings: Any) -> Table:
 
 
 @lru_cache(maxsize=4)
-def _table(own: str) -> Table:
+def _table(own: str | None) -> Table:
     """Built once for both phases: it takes 40 ms."""
     return signature_file.load(own)

@@ -51,3 +51,26 @@ def test_the_body_alone_is_judged_as_if_served_with_200(folder: Path) -> None:
 
 def test_headers_of_one_name_are_joined(folder: Path) -> None:
     assert bans.headers_of(folder / "b1.headers") == {"cf-mitigated": "challenge", "set-cookie": "a=1, b=2"}
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("b3\tblok\t\t\t200\t\t\tb1.html\t", "line 6: label 'blok' is none of block, ordinary, hard, site-"),
+        ("b3\tblock\t\t\tx\t\t\tb1.html\t", "line 6: status 'x' is no number"),
+        ("b3\tblock\t\t\t200\t\t\tno.html\t", "line 6: .*no.html"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(folder: Path, line: str, word: str) -> None:
+    manifest = folder / "manifest.tsv"
+    manifest.write_text(manifest.read_text() + line + "\n")
+    with pytest.raises(SystemExit, match=word):
+        list(bans.judged(folder))
+
+
+def test_two_columns_are_enough(folder: Path) -> None:
+    (folder / "manifest.tsv").write_text("label\tfile\nordinary\to1.html\n")
+    assert [(page.id, page.verdict.rule) for page in bans.judged(folder)] == [("line 2", "good")]
+    (folder / "manifest.tsv").write_text("file\no1.html\n")
+    with pytest.raises(SystemExit, match="no column label"):
+        list(bans.judged(folder))

@@ -173,22 +173,27 @@ def test_the_shape_of_a_body_is_told_by_its_type_and_first_bytes(shape: str, tol
         ("", "nothing to look for"),
         ('titel = ["x"]', "unknown field `titel`"),
         ('text = "x"', r"Expected `array`, got `str` - at `\$.text`"),
-        ('text = ["x", ""]', "an empty mark"),
+        ('text = ["xyz", ""]', "'' is too short for a mark"),
+        ('text = ["two  spaces"]', "is found on no page"),
+        ('phrases = [["<b>denied</b>"]]', "is found on no page"),
+        ('kind = "refused"\ntext = ["members only"]', "needs statuses of 400"),
         ('statuses = ["6x"]\ntext = ["x"]', "6x is no status"),
         ('format = "json"\ntitle = ["x"]', "only html"),
         ('format = "yaml"\nbody = ["x"]', "format yaml"),
     ],
 )
 def test_a_signature_that_cannot_work_is_refused(keys: str, word: str) -> None:
+    kind = 'kind = "denied"\n'
+    entry = ENTRY.replace(kind, "") if keys.startswith("kind") else ENTRY
     with pytest.raises(ValueError, match=f"signature wall.*{word}"):
-        signature_file.parse(ENTRY + keys)
+        signature_file.parse(entry + keys)
 
 
 def test_a_gated_signature_needs_a_gate_and_an_id_stands_once() -> None:
     with pytest.raises(ValueError, match="names neither"):
-        signature_file.parse(ENTRY.replace("strong", "gated") + 'text = ["x"]')
+        signature_file.parse(ENTRY.replace("strong", "gated") + 'text = ["xyz"]')
     with pytest.raises(ValueError, match="stands twice"):
-        signature_file.table(signature_file.parse((ENTRY + 'text = ["x"]\n') * 2))
+        signature_file.table(signature_file.parse((ENTRY + 'text = ["xyz"]\n') * 2))
 
 
 def test_signatures_of_ones_own_are_asked_first(tmp_path: Path) -> None:
@@ -208,10 +213,16 @@ def test_signatures_of_ones_own_are_asked_first(tmp_path: Path) -> None:
     [
         (None, "cannot be read: No such file"),
         ("[[signature", "is not TOML"),
-        ("signature = 1", "must be a list of tables"),
-        (ENTRY, "signature wall has nothing to look for"),
-        (ENTRY.replace("wall", "google_sorry") + 'text = ["x"]', "signature google_sorry stands twice"),
-        (ENTRY.replace('"wall"', '"Wall!"') + 'text = ["x"]', "signature Wall!"),
+        ("signature = 1", r"Expected `array`, got `int` - at `\$.signature`; the file holds"),
+        ("", r"holds no \[\[signature\]\]"),
+        (ENTRY.replace("[[signature]]", "[[signatures]]"), "unknown field `signatures`"),
+        (ENTRY, "signature wall: has nothing to look for"),
+        (
+            ENTRY.replace("wall", "status_403") + 'text = ["xyz"]',
+            "the id is that of a rule without a signature",
+        ),
+        ('off = ["akamai_deny"]', "off: akamai_deny is no shipped signature; did you mean akamai_denied"),
+        (ENTRY.replace('"wall"', '"Wall!"') + 'text = ["xyz"]', "signature Wall!"),
     ],
 )
 def test_a_file_of_ones_own_that_cannot_work_names_itself(
@@ -222,3 +233,20 @@ def test_a_file_of_ones_own_that_cannot_work_names_itself(
         own.write_text(text)
     with pytest.raises(ConfigError, match=rf"BAN_SIGNATURES_FILE.*own\.toml.*{word}"):
         table_of({"BAN_SIGNATURES_FILE": str(own)})
+
+
+def test_a_shipped_signature_can_be_replaced_and_switched_off(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'off = ["denied_title"]\n' + ENTRY.replace("wall", "akamai_denied") + 'text = ["film noir"]\n'
+    )
+    shipped = {entry.id: entry for entry in table_of({"BAN_SIGNATURES_FILE": ""})}
+    mine = {entry.id: entry for entry in table_of({"BAN_SIGNATURES_FILE": str(own)})}
+    assert set(shipped) - set(mine) == {"denied_title"}
+    assert mine["akamai_denied"].text == ("film noir",)
+
+
+def test_the_entry_that_the_docs_show_works() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "blocks.md").read_text(encoding="utf-8")
+    [entry] = signature_file.parse(docs.partition("```toml\n")[2].partition("```")[0])
+    assert entry.text == ("you are now in line",)
