@@ -46,6 +46,6 @@ VERDICT_GIVEN = "scraper.verdict_given"  # request, response | None, verdict: ev
 SITE_WAIT = "scraper.site_wait"  # host: str, wait_s: float: nobody asks this host for that long
 SITE_PACE = "scraper.site_pace"  # host: str, delay_s: float: from now on leave so long between two requests; 0: as usual
 PAGE_PUT_OFF = "scraper.page_put_off"  # request: it was leased and not sent, so its host need not rest for it
-PAGE_GIVEN_UP = "scraper.page_given_up"  # request, verdict: no attempt is left for this page
+PAGE_GIVEN_UP = "scraper.page_given_up"  # request, verdict, attempts: int (made; 0: never asked): no attempt is left for this page
 PAGE_LEFT = "scraper.page_left"  # request: pending when the crawl ended; nobody asked for it
 RUN_ENDED = "scraper.run_ended"  # report: dict: the run's report is written

@@ -64,6 +64,11 @@ DOWNLOADER_MIDDLEWARES = {
     # Process order of a response is from high to low: headers are judged before a redirect (600) is followed, the
     # body after it is decompressed (590) and before a meta refresh (580).
     "scraper.bans.middleware.BodyPhase": 585,
+    # Scrapy's let a page vanish whose redirects have no end or no address.
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+    "scraper.bans.redirects.ListedRefreshes": 580,
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
+    "scraper.bans.redirects.ListedRedirects": 600,
     # Scrapy's takes a robots.txt that cannot be had, or a block page in its place, for leave to ask for everything.
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
     "scraper.bans.robots.RobotsMiddleware": 100,
@@ -167,7 +172,7 @@ BAN_MAX_PAGE_USD = 0.1
 # counts a third, since it may be the truth about those pages: 10 at 6 tries are 60 refusals without one page
 BAN_SITE_PAUSE_AFTER = 10
 # seconds of each such pause: most bans by rate end within minutes; after the last in vain the host's other pages are given
-# up; a host that never let a page pass has the first only; empty: it is given up at once
+# up; a host that never let a page pass has the first only; empty: a host is given up at once, where it would be paused
 BAN_SITE_PAUSES_S = [60, 300, 900]
 
 # --- frontier/ -----------------------------------------------------------------------------------------------

@@ -14,7 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SUBJECTS = ("proxies", "bans", "browser", "frontier", "batches", "sinks", "runs", "schedule", "deploy")
-SHARED = {"scraper.names", "scraper.verdicts", "scraper.errors", "scraper.items", "scraper.named"}  # where subjects meet
+SHARED = {
+    "scraper.names",
+    "scraper.verdicts",
+    "scraper.errors",
+    "scraper.items",
+    "scraper.named",
+}  # where subjects meet
 ARROWS = {("batches", "sinks")}  # the only way from one subject into another
 IMPURE = {
     "scrapy", "twisted", "asyncio", "os", "socket", "subprocess", "multiprocessing", "threading", "time", "random",

@@ -21,15 +21,16 @@ _MARKUP = re.compile(
     rb"<(?:!doctype html|html|head|body|title|script|meta|div|p|h1|iframe|center|form)\b", re.IGNORECASE
 )
 _BINARY_TYPES = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip", "octet-stream")
-_SILENT = re.compile(r"<!--|<(script|style|noscript|template|svg|title)\b")
+_SILENT = re.compile(r"<!--(?!-?>)|<(script|style|noscript|template|title|svg(?![^<>]*/>))\b")
+_ENDLESS = re.compile(r"&#\d{20,}")  # no character has such a number
 _TAG = re.compile(r"<[^<>]*>")
 _FIELD = re.compile(r"<(?:input|textarea|select)\b[^<>]*>")
 _NO_FIELD = re.compile(
     r"type\s*=\s*[\"']?(?:hidden|submit|button|image|checkbox|reset)|captcha|turnstile|display:\s*none"
 )
-_REFRESH = re.compile(
-    r"<meta(?=[^<>]*http-equiv\s*=\s*[\"']?refresh)[^<>]*?content\s*=\s*[\"']?\s*[\d.]*\s*[;,]\s*"
-    r"(?:url\s*=\s*[\"']?)?\s*([^\"'<>]+)",
+_REFRESH = re.compile(  # possessive where it can be: no page makes it slow
+    r"<meta(?=[^<>]*http-equiv\s*=\s*[\"']?refresh)[^<>]*?content\s*+=\s*+(?:[\"']\s*+)?[\d.]*+\s*+[;,]\s*+"
+    r"(?:url\s*+=\s*+[\"']?)?\s*+([^\"'<>]+)",
     re.IGNORECASE,
 )
 _ASSIGNED = re.compile(
@@ -69,9 +70,9 @@ class Answer:
     @cached_property
     def shape(self) -> str:
         """``html``, ``xml``, ``json``, ``text``, ``binary`` or ``empty``, by content type and first bytes."""
-        start = self._bytes[:1024].lstrip(_SPACE)
+        start = self._bytes[:HEAD_BYTES].lstrip(_SPACE)[:1024]
         if not start:
-            return BINARY if len(self.body) > 1024 else EMPTY
+            return BINARY if self._bytes.strip(_SPACE) else EMPTY
         told = self.headers.get("content-type", "").lower()
         if any(word in told for word in _BINARY_TYPES):
             return BINARY
@@ -138,14 +139,22 @@ class Answer:
         found = _REFRESH.search(self._decoded)
         if found is None and len(self.text) <= _SENT_ON_TEXT:
             found = _ASSIGNED.search(self.scripts)
-        return html.unescape(next(filter(None, found.groups()), "")).strip() if found else ""
+        return _unescaped(next(filter(None, found.groups()), "")).strip() if found else ""
 
     @cached_property
     def _bytes(self) -> bytes:
         """The body in an encoding in which ASCII is ASCII."""
-        if self.body[:2] in _UTF_16:
-            return self.body[: 2 * WHOLE_BYTES].decode("utf-16", "replace").encode()
+        if self._wide:
+            return self.body[: 4 * WHOLE_BYTES].decode(self._wide, "replace").encode()
         return self.body
+
+    @cached_property
+    def _wide(self) -> str:
+        """The encoding of a body in which ASCII is not ASCII, else ""."""
+        if self.body[:2] in _UTF_16:
+            return "utf-16"
+        told = self.encoding.lower().replace("_", "-")
+        return told if told.startswith(("utf-16", "utf-32")) else ""
 
     @cached_property
     def _encoding(self) -> str:
@@ -153,7 +162,7 @@ class Answer:
             "".encode(self.encoding)
         except (LookupError, ValueError):
             return "utf-8"
-        return "utf-8" if self.body[:2] in _UTF_16 else self.encoding
+        return "utf-8" if self._wide else self.encoding
 
     @cached_property
     def _decoded(self) -> str:
@@ -190,4 +199,11 @@ def _read(markup: str) -> _Parts:
 
 
 def _plain(markup: str) -> str:
-    return " ".join(html.unescape(_TAG.sub(" ", markup)).split())
+    return " ".join(_unescaped(_TAG.sub(" ", markup)).split())
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # a number of more than 4,300 digits
+        return html.unescape(_ENDLESS.sub(" ", text))

@@ -16,6 +16,11 @@ else:
 UNDECODABLE_ERRORS = (zlib.error, brotli.error, zstd.ZstdError, OSError, EOFError, ValueError)
 
 
+PIECE_BYTES = (
+    4096  # decoded at a time: what follows a stream's end is copied, and a body may be thousands of streams
+)
+
+
 def is_whole(encoding: str, body: bytes, decoded_bytes: int) -> bool:
     """Whether ``body`` ends where its encoding says. ``decoded_bytes``: length of what Scrapy made of it.
 
@@ -34,17 +39,21 @@ def is_whole(encoding: str, body: bytes, decoded_bytes: int) -> bool:
 
 
 def _gzip_ends(body: bytes) -> bool:
-    rest = body
-    while rest:
+    view, at = memoryview(body), 0
+    while at < len(body):
         stream = zlib.decompressobj(31)
         try:
-            stream.decompress(rest)
+            while not stream.eof and at < len(body):
+                piece = view[at : at + PIECE_BYTES]
+                stream.decompress(piece)
+                at += len(piece) - len(stream.unused_data)
         except zlib.error:
             return stream.eof
         if not stream.eof:
             return False
-        rest = stream.unused_data.lstrip(b"\0")
-        if not rest.startswith(b"\x1f\x8b"):
+        while at < len(body) and not view[at]:
+            at += 1  # padding
+        if bytes(view[at : at + 2]) != b"\x1f\x8b":
             return True  # something that is not gzip behind a whole stream: the page itself is there
     return True
 
@@ -59,14 +68,16 @@ def _brotli_ends(body: bytes) -> bool:
 
 
 def _zstd_ends(body: bytes) -> bool:
-    rest = body
-    while rest:
+    view, at = memoryview(body), 0
+    while at < len(body):
         stream = zstd.ZstdDecompressor()
         try:
-            stream.decompress(rest)
+            while not stream.eof and at < len(body):
+                piece = view[at : at + PIECE_BYTES]
+                stream.decompress(piece)
+                at += len(piece) - len(stream.unused_data)
         except zstd.ZstdError:
             return False
         if not stream.eof:
             return False
-        rest = stream.unused_data
     return True

@@ -191,7 +191,7 @@ def _contract(where: str, name: str, entry: Any, *, inner: bool = False) -> Cont
     for key in entry:
         if key not in known:
             raise ConfigError(f"{where}[{key!r}]", entry[key], f"is not known; known: {', '.join(known)}")
-    lists = {key: _texts(f"{where}[{key!r}]", entry.get(key, ())) for key in LISTS}
+    lists = {key: _texts(f"{where}[{key!r}]", entry[key]) if key in entry else () for key in LISTS}
     empty = Selector(text="<p></p>")
     for key, check in (("css", empty.css), ("xpath", empty.xpath)):
         for query in lists[key]:
@@ -205,8 +205,8 @@ def _contract(where: str, name: str, entry: Any, *, inner: bool = False) -> Cont
                 f"{where}['json']", path, "must be keys and indexes with dots between: items.0.price"
             )
     size = entry.get("min_bytes", 0)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ConfigError(f"{where}['min_bytes']", size, "must be a whole number of bytes")
+    if not isinstance(size, int) or isinstance(size, bool) or ("min_bytes" in entry and size < 1):
+        raise ConfigError(f"{where}['min_bytes']", size, "must be a whole number of bytes above 0")
     others = entry.get("any_of", ())
     if not isinstance(others, list | tuple) or ("any_of" in entry and not others):
         raise ConfigError(f"{where}['any_of']", others, "must be a list of dicts, of which one must hold")
@@ -235,4 +235,8 @@ def _texts(where: str, value: Any) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or any(not isinstance(text, str) or not text for text in texts):
         raise ConfigError(where, value, "must be a text or a list of texts")
+    if not texts:
+        raise ConfigError(
+            where, value, "is empty, so that every page would hold it; name what a good page has"
+        )
     return tuple(texts)

@@ -8,15 +8,22 @@ from datetime import datetime
 
 from scraper.bans import reactions, rules
 from scraper.bans.answers import Answer
-from scraper.bans.signatures import WALL_TEXT, Signature, Table, Trace
+from scraper.bans.signatures import Table, Trace
+from scraper.bans.wording import gates_of, row, rows, short
 from scraper.verdicts import BLOCKED, GOOD, RATE_LIMITED, Verdict
 
 NEAR_MISSES = 8  # told of those whose marks were all found; more would bury the answer
 HEADERS, BODY, CONTRACT = "headers", "body", "contract"  # the phase that decided
+_FOLLOWED = (301, 302, 303, 307, 308)
+_SENDS_ON = "no signature fires, and a redirect is no page yet"
 _WHY = {
     "good": "no signature fires, and the status is one that comes with a page",
     "empty_page": "a page was asked for and nothing came",
     "site_refused": "a status by which a site refuses the request itself, whoever asks",
+    "robots_absent": "a robots.txt that is refused or absent forbids nothing",
+    "status_204": "no signature fires; a good answer that comes without a page",
+    "status_205": "no signature fires; a good answer that comes without a page",
+    "status_304": "no signature fires; the page has not changed since it was kept",
     "status_403": "no signature fires; the status says 'you may not', which is said to robots and to people",
     "status_404": "the page does not exist: an answer, and never a block",
     "status_410": "the page does not exist any more: an answer, and never a block",
@@ -39,14 +46,24 @@ class Explanation:
     near: tuple[Trace, ...]
 
 
-def explain(answer: Answer, table: Table, now: datetime, broken: Verdict | None = None) -> Explanation:
-    """Judge as a crawl does. ``broken``: why the page breaks the spider's contract, which is asked of good pages only."""
+def explain(
+    answer: Answer,
+    table: Table,
+    now: datetime,
+    broken: Verdict | None = None,
+    decided: Verdict | None = None,
+) -> Explanation:
+    """Judge as a crawl does. ``broken``: why the page breaks the spider's contract, which is asked of good pages only.
+
+    ``decided``: what a crawl made of it, where the answer alone does not tell (a robots.txt).
+    """
     bare = Answer(answer.url, answer.status, answer.headers)
     verdict, phase = rules.judge_headers(bare, table, now), HEADERS
     if verdict is None:
         verdict, phase = rules.judge_body(answer, table, now), BODY
         if broken is not None and verdict.outcome == GOOD and answer.status < 300:
             verdict, phase = broken, CONTRACT
+    verdict = decided or verdict
     traces = table.trace(answer)
     named = [entry for entry in table if entry.id == verdict.rule]  # one of a status alone leaves no trace
     return Explanation(
@@ -66,11 +83,12 @@ def is_block(verdict: Verdict) -> bool:
     return verdict.outcome in (BLOCKED, RATE_LIMITED)
 
 
-def lines(found: Explanation, limits: reactions.Limits) -> Iterator[str]:
-    """The explanation for people, line by line."""
+def lines(found: Explanation, limits: reactions.Limits, places: int = 0) -> Iterator[str]:
+    """The explanation for people, line by line. ``places``: as in reactions.Past."""
     verdict, answer = found.verdict, found.answer
     named = ", ".join(filter(None, (verdict.vendor, verdict.kind)))
-    yield f"{verdict.outcome}: {verdict.rule}" + (f" ({named})" if named else "")
+    rule = "" if verdict.rule == verdict.outcome else f": {verdict.rule}"
+    yield f"{verdict.outcome}{rule}" + (f" ({named})" if named else "")
     yield row(
         "decided by", {HEADERS: "status and headers", BODY: "the body", CONTRACT: "the contract"}[found.phase]
     )
@@ -80,17 +98,16 @@ def lines(found: Explanation, limits: reactions.Limits) -> Iterator[str]:
             f"no signature fires, but the page lacks what a good one holds: {short(verdict.evidence)}",
         )
     elif found.fired is None:
-        yield row(
-            "because", _WHY.get(verdict.rule, f"no signature fires; status {answer.status} decides alone")
-        )
+        other = f"no signature fires; status {answer.status} decides alone"
+        yield row("because", _SENDS_ON if _is_followed(verdict, answer) else _WHY.get(verdict.rule, other))
     else:
-        for number, mark in enumerate(found.fired.found or (f"status {answer.status}",)):
-            yield row("" if number else "found", short(mark))
-        for number, gate in enumerate(gates_of(found.fired.signature, answer)):
-            yield row("" if number else "holds", gate)
-        yield row("source", f"{found.fired.signature.source} (since {found.fired.signature.since})")
-    yield row("follows", follows(verdict, limits))
-    if not verdict.proven:
+        signature = found.fired.signature
+        marks = found.fired.found or (f"status {answer.status}",)
+        yield from rows("found", [short(mark) for mark in marks])
+        yield from rows("holds", [gate for _, gate in gates_of(signature, answer)])
+        yield row("source", f"{signature.source} (since {signature.since})")
+    yield row("follows", follows(verdict, answer, limits, places))
+    if verdict.outcome == BLOCKED and not verdict.proven:
         yield row("", _UNPROVEN)
     yield row("the page", _page(answer))
     if answer.title:
@@ -105,63 +122,60 @@ def lines(found: Explanation, limits: reactions.Limits) -> Iterator[str]:
         yield row("", f"and {len(found.near) - NEAR_MISSES} more")
 
 
-def gates_of(signature: Signature, answer: Answer) -> Iterator[str]:
-    """What had to hold beside the marks, and did."""
-    if signature.statuses:
-        yield f"status {answer.status} is one of {_statuses(signature.statuses)}"
-    if not (signature.needs_body or (signature.location and not answer.location)):
-        return
-    yield f"the body is {answer.shape}"
-    if signature.max_bytes:
-        yield f"{len(answer.body):,} bytes, at most {signature.max_bytes:,}"
-    longest = signature.max_text or (WALL_TEXT if answer.status < 400 else 0)
-    if longest:
-        yield f"{len(answer.text):,} visible characters, at most {longest:,}"
-    if signature.max_fields >= 0:
-        yield f"{answer.n_fields} fields to fill in, at most {signature.max_fields}"
-    for mark in signature.unless:
-        yield f"the body does not hold {mark}"
-
-
-def follows(verdict: Verdict, limits: reactions.Limits) -> str:
+def follows(verdict: Verdict, answer: Answer, limits: reactions.Limits, places: int = 0) -> str:
     """What a crawl does after the first try."""
-    reaction = reactions.react(verdict, reactions.Past(1), limits)
+    reaction = _after(1, verdict, limits, places)
+    if _is_followed(verdict, answer):
+        return f"followed; what comes from {short(answer.location)} is judged"
     if reaction.action == reactions.HAND_ON:
-        return (
-            "handed to the callback"
-            if verdict.outcome == GOOD
-            else "handed on; a spider gets it where it asks to"
-        )
+        if 200 <= answer.status < 300:
+            handed = "handed to the callback"
+        elif verdict.kind == "refused":
+            handed = "handed to a spider that asks for the status, else given up and listed in failed.jsonl"
+        else:
+            handed = "handed to a spider that asks for the status"
+        return handed if verdict.proven else f"{handed}; it says nothing about the exit"
     if reaction.action == reactions.GIVE_UP:
         return "given up at once, and listed in failed.jsonl"
     who = "as the same identity" if reaction.keeps_identity else "as another identity"
-    waits = f", after {reaction.wait_s:g} s" if reaction.wait_s else ""
-    site = ", in which nobody asks the site" if reaction.site_wait_s else ""
-    tries = (reactions.Past(n) for n in range(1, limits.attempts + 1))
+    if verdict.kind == "geo" and places:
+        who += (
+            ", from the country that was asked for"
+            if places == 1
+            else ", from each country that the spider names"
+        )
     last = next(
-        past.attempt for past in tries if reactions.react(verdict, past, limits).action == reactions.GIVE_UP
-    )
-    return f"tried again {who}{waits}{site}; {last} tries at most"
+        n for n in range(1, limits.attempts + 1)
+        if _after(n, verdict, limits, places).action == reactions.GIVE_UP
+    )  # fmt: skip
+    return f"tried again {who}{_wait(verdict, reaction, limits)}; {last} tries at most"
 
 
-def _statuses(statuses: frozenset[int]) -> str:
-    """ "403, 5xx" for a number and a whole hundred."""
-    whole = [n for n in range(1, 10) if statuses >= set(range(100 * n, 100 * n + 100))]
-    single = sorted(status for status in statuses if status // 100 not in whole)
-    return ", ".join([*map(str, single), *(f"{n}xx" for n in whole)])
+def _after(attempt: int, verdict: Verdict, limits: reactions.Limits, places: int) -> reactions.Reaction:
+    """The reaction to a page that has met the same verdict ``attempt`` times."""
+    walls = attempt if verdict.kind == "geo" else 0
+    return reactions.react(verdict, reactions.Past(attempt, geo_walls=walls, places=places), limits)
+
+
+def _wait(verdict: Verdict, reaction: reactions.Reaction, limits: reactions.Limits) -> str:
+    """How long, and who says so."""
+    if reactions.row_of(verdict).wait != reactions.SITE_WAITS:
+        return f", after {reaction.wait_s:g} s" if reaction.wait_s else ""
+    asked_s = verdict.retry_after_s
+    if asked_s is None:
+        why = "BAN_RATE_LIMIT_WAIT_S: it names no wait of its own"
+    elif asked_s > limits.rate_wait_max_s:
+        why = f"BAN_RETRY_AFTER_MAX_S: its Retry-After asks for {asked_s:g} s"
+    else:
+        why = "its Retry-After"
+    site = ", in which nobody asks the site" if reaction.site_wait_s else ""
+    return f", after {reaction.wait_s:g} s ({why}){site}"
+
+
+def _is_followed(verdict: Verdict, answer: Answer) -> bool:
+    return verdict.outcome == GOOD and answer.status in _FOLLOWED and bool(answer.location)
 
 
 def _page(answer: Answer) -> str:
     shown = "" if answer.shape in ("binary", "empty") else f", {len(answer.text):,} visible characters"
     return f"status {answer.status}, {answer.shape}, {len(answer.body):,} bytes{shown}"
-
-
-def row(name: str, text: str) -> str:
-    """A line of the explanation."""
-    return f"  {name:<11} {text}"
-
-
-def short(text: str, most: int = 160) -> str:
-    """In one line, without what a terminal would obey: sites write these texts."""
-    plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return plain if len(plain) <= most else f"{plain[:most]}..."

@@ -11,6 +11,8 @@ from scrapy import signals
 
 from scraper import names
 from scraper.bans import samples
+from scraper.bans.contracts import callback_name
+from scraper.bans.pages import is_page
 from scraper.options import read
 from scraper.verdicts import BLOCKED, RATE_LIMITED, Verdict
 
@@ -49,7 +51,9 @@ class SampleKeeper:
         if not self._folder.wants(verdict.rule, has_body=bool(response.body)):
             return
         try:
-            path = self._folder.save(verdict.rule, _sample(request, response, verdict))
+            path = self._folder.save(
+                verdict.rule, _sample(request, response, verdict, self._asked_by(request))
+            )
         except OSError as error:
             logger.warning(
                 "no samples of refused pages are kept: %s cannot be written: %s", self._folder.path, error
@@ -58,8 +62,19 @@ class SampleKeeper:
         else:
             logger.debug("%s: a page that %s refused", path, verdict.rule)
 
+    def _asked_by(self, request: Request) -> dict[str, str]:
+        """Whose contract the page falls under; nobody's where it is no page."""
+        if not is_page(request):
+            return {}
+        return {
+            samples.SPIDER: str(getattr(self.crawler.spider, "name", "")),
+            samples.CALLBACK: callback_name(request.callback),
+        }
 
-def _sample(request: Request, response: Response, verdict: Verdict) -> samples.Sample:
+
+def _sample(
+    request: Request, response: Response, verdict: Verdict, asked_by: dict[str, str]
+) -> samples.Sample:
     # One answer of several encodings is kept as it came: getlist gives each header line by itself.
     encoding = b", ".join(response.headers.getlist("Content-Encoding")).decode("latin-1")
     body, decoded, said = samples.kept_of(response.body, encoding)
@@ -75,6 +90,7 @@ def _sample(request: Request, response: Response, verdict: Verdict) -> samples.S
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "pool": str(meta.get(names.POOL, "")),
         "country": str(meta.get(names.COUNTRY, "")),
+        **asked_by,
         samples.BODY: said,
     }
     headers = tuple(

@@ -4,7 +4,7 @@ A kind is the pages of a site that went to one callback and whose addresses have
 suspected, each only in a number that matters; a kind gets the first that fits:
 
     all_equal    nine tenths of 20 or more addresses brought the same page: a wall, or a shell that a script fills
-    equal        5 or more addresses brought the same page, under a title of its own, where the others differ
+    equal        6 or more addresses brought the same page, under a title of its own, where the others differ
     same_title   27 of 30 pages in a row had one title where titles used to differ
     unlike       5 or more pages are of another size and another make than the rest
 
@@ -21,17 +21,19 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
 _SAID = {
-    "all_equal": "are one and the same: a wall, or a shell that a script fills",
-    "equal": "are one and the same, the others differ",
+    "all_equal": "are one and the same apart from numbers: a wall, or a shell that a script fills",
+    "equal": "are one and the same apart from numbers, the others differ",
     "same_title": "have one title, earlier titles differ",
     "unlike": "are of another size and another make than the rest",
 }
 
-KINDS = 500  # of a run that are remembered, the last ones seen; at worst about 50 kB each (measured)
+KINDS = 500  # of a run that are remembered, the last ones seen; at worst about 70 kB each (measured)
 SHAPES = 20  # of one callback at one site; the rest is one kind
 LEARN = 10  # pages from which the make of a kind is learnt
 SIZES = 64  # pages from which its size is learnt
-MANY = 5  # addresses below which nothing is suspected: a few duplicates are on every site
+MANY = (
+    5  # pages below which nothing is suspected, and addresses of one page: a few duplicates are on every site
+)
 SHARE = 0.01  # of a kind's pages below which it does not matter
 ALL = 20  # addresses below which a kind of equal pages may be a coincidence
 FEW_WORDS = 20  # below, a page may be a shell whose data differ: "You need to enable JavaScript to run this app" has nine
@@ -44,6 +46,7 @@ FOUND = 100  # suspicions of kinds no longer remembered that are kept
 
 _DIGITS = b"0123456789"
 _TITLES, _CLUSTERS, _ADDRESSES, _EXAMPLES = 128, 16, 24, 3  # remembered of a kind, and of a cluster
+_READ = 50  # pages of a kind that are read for their words whatever their title; it counts the first of a few right
 _MARKUP = (b"<html", b"<!doctype html", b"<head", b"<body", b"<title")
 _VARIES = re.compile(
     r"[\d%_-]|.{13}"
@@ -55,7 +58,10 @@ _PUNCTUATION = b".,:;!?()'\""
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """``pages`` of the ``of`` pages of a kind; ``title``: what they are called; ``examples``: addresses, at most 3."""
+    """``pages`` of the ``of`` pages of a kind; ``title``: what they are called; ``examples``: addresses, at most 3.
+
+    Of ``unlike``, the pages that the make was learnt from are not counted.
+    """
 
     word: str
     site: str
@@ -69,7 +75,8 @@ class Suspicion:
     @property
     def said(self) -> str:
         """In one sentence, without the examples."""
-        these = f"{self.pages:,} of {self.of:,} pages of {self.callback} {self.shape} at {self.site}"
+        number = f"{'at least ' if self.word == 'unlike' else ''}{self.pages:,}"
+        these = f"{number} of {self.of:,} pages of {self.callback} {self.shape} at {self.site}"
         return f'{these} {_SAID[self.word]} ("{self.title}")'
 
 
@@ -83,6 +90,7 @@ class _Cluster:
     paths: set[int] = field(default_factory=set)
     examples: list[str] = field(default_factory=list)
     few_words: bool = False
+    has_first: bool = False  # the first page of this title is in it
     smallest: int = 0  # bytes
     largest: int = 0
 
@@ -91,7 +99,9 @@ class _Cluster:
         """Shells with few words may differ in the data that a script shows; then their sizes do."""
         return not self.few_words or self.largest <= 1.1 * self.smallest + 200
 
-    def add(self, url: str, path: str) -> None:
+    def add(self, url: str, path: str, size: int = 0) -> None:
+        self.smallest = min(self.smallest or size, size)
+        self.largest = max(self.largest, size)
         key = hash(url)
         if key in self.urls:
             return
@@ -114,9 +124,13 @@ class _Kind:
     make: Counter[bytes] = field(default_factory=Counter)  # while it is learnt
     core: frozenset[bytes] = frozenset()  # what nearly all of the first pages begin with
     titles: Counter[bytes] = field(default_factory=Counter)
+    firsts: dict[bytes, tuple[int, str, str, int]] = field(
+        default_factory=dict
+    )  # words, address, path, bytes by title
     clusters: dict[tuple[bytes, int], _Cluster] = field(default_factory=dict)
     others: _Cluster = field(default_factory=lambda: _Cluster(b""))  # unlike the first pages
     window: Counter[bytes] = field(default_factory=Counter)
+    window_urls: dict[bytes, list[str]] = field(default_factory=dict)
     in_window: int = 0
     new_titles: int = 0  # before the window
     drift: _Cluster | None = None
@@ -131,6 +145,8 @@ class _Kind:
         if not known:
             self.fresh += 1
             _forget(self.titles, _TITLES)
+            if self.pages <= _READ:
+                self.firsts[title] = (hash(words_of(body)), url, path, len(body))
         else:
             self._add_to_cluster(title, url, path, body)
         self._add_to_window(title, url)
@@ -145,25 +161,28 @@ class _Kind:
             if len(self.clusters) >= _CLUSTERS:
                 del self.clusters[min(self.clusters, key=lambda one: self.clusters[one].pages)]
             cluster = self.clusters[key] = _Cluster(title, few_words=words.count(" ") < FEW_WORDS)
-        cluster.add(url, path)
-        cluster.smallest = min(cluster.smallest or len(body), len(body))
-        cluster.largest = max(cluster.largest, len(body))
+        if title in self.firsts and self.firsts[title][0] == key[1]:
+            cluster.add(*self.firsts.pop(title)[1:])
+            cluster.has_first = True
+        cluster.add(url, path, len(body))
 
     def _add_to_window(self, title: bytes, url: str) -> None:
+        if self.drift is not None:
+            self.drift.pages += title == self.drift.title
+            return
         self.window[title] += 1
         self.in_window += 1
+        if len(urls := self.window_urls.setdefault(title, [])) < _EXAMPLES:
+            urls.append(url)
         if self.in_window < WINDOW:
             return
         top, times = self.window.most_common(1)[0]
         earlier = self.pages - self.in_window
-        if self.drift is None and times >= 0.9 * WINDOW and earlier and 2 * self.new_titles >= earlier:
-            self.drift = _Cluster(top)
-        if self.drift is not None and top == self.drift.title:
-            self.drift.pages += times
-            if title == top and len(self.drift.examples) < _EXAMPLES:
-                self.drift.examples.append(url)
-        self.new_titles += len(self.window) if self.drift is None else 0
+        if times >= 0.9 * WINDOW and earlier and 2 * self.new_titles >= earlier:
+            self.drift = _Cluster(top, pages=self.titles[top], examples=self.window_urls[top])
+        self.new_titles += len(self.window)
         self.window.clear()
+        self.window_urls.clear()
         self.in_window = 0
 
     def _compare(self, title: bytes, url: str, path: str, body: bytes) -> None:
@@ -183,7 +202,7 @@ class _Kind:
         of_its_size = self.size <= FACTOR * len(body) and len(body) <= FACTOR * self.size
         if not of_its_size and 2 * len(self.core & _make_of(body)) < len(self.core):
             self.others.title = title
-            self.others.add(url, path)
+            self.others.add(url, path, len(body))
 
     def suspected(self) -> tuple[str, _Cluster] | None:
         """The first word that fits, with the pages."""
@@ -191,19 +210,12 @@ class _Kind:
         by_size = sorted(self.clusters.values(), key=lambda one: -one.pages)
         for cluster in filter(lambda one: one.is_one_page, by_size):
             different = len(cluster.paths if self.many_paths else cluster.urls)
-            if different >= ALL and cluster.pages >= 0.9 * (self.pages - 1):
+            if different >= ALL and cluster.pages >= 0.9 * self.pages:
                 return "all_equal", cluster
             rest = self.pages - cluster.pages
-            same_title = (
-                self.titles[cluster.title] - cluster.pages - 1
-            )  # the first of a title is in no cluster
+            same_title = self.titles[cluster.title] - cluster.pages - (not cluster.has_first)
             differ = rest >= MANY and 2 * (self.fresh - 2) >= rest
-            if (
-                different >= MANY
-                and cluster.pages >= matters
-                and differ
-                and same_title <= 0.1 * cluster.pages
-            ):
+            if different > MANY and cluster.pages >= matters and differ and same_title <= 0.1 * cluster.pages:
                 return "equal", cluster
         if self.drift is not None and self.drift.pages >= matters:
             return "same_title", self.drift

@@ -25,6 +25,8 @@ from scrapy.exceptions import (
     StopDownload,
 )
 from scrapy.http import Headers, HtmlResponse, Response, TextResponse, XmlResponse
+from scrapy.selector import Selector
+from scrapy.utils.response import get_meta_refresh
 
 from scraper import names
 from scraper.bans import contracts, pages, pauses, reactions, rules, tries
@@ -39,6 +41,8 @@ from scraper.options import read
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy.crawler import Crawler
 
 logger = logging.getLogger(__name__)
@@ -115,10 +119,12 @@ class _Judge:
         else:
             stats.inc_value(f"verdicts/{verdict.outcome}")
             stats.inc_value(f"sites/{site}/{verdict.outcome}")
+        where = "robots/" if is_robots(request) else ""  # what robots.txt met is no block of a page
         if verdict.outcome in (BLOCKED, RATE_LIMITED):
-            stats.inc_value(f"bans/{verdict.rule}")
+            stats.inc_value(f"{where}bans/{verdict.rule}")
         elif verdict.outcome in (FAULT, SITE_ERROR) and verdict.rule not in reactions.NOT_SENT:
-            stats.inc_value(f"faults/{verdict.rule}")
+            # a gateway that fails fails the run, whatever it was asked for
+            stats.inc_value(f"{where if verdict.outcome == SITE_ERROR else ''}faults/{verdict.rule}")
         request.meta[names.VERDICT] = verdict.rule
         self.crawler.signals.send_catch_log(
             names.VERDICT_GIVEN, request=request, response=response, verdict=verdict
@@ -131,7 +137,11 @@ class _Judge:
             raise IgnoreRequest(
                 "the entry visit was refused"
             )  # never tried again, its redirects not followed
-        if reaction.action == reactions.HAND_ON or self._is_handed_on(request, response, verdict, reaction):
+        handed_on = self._is_handed_on(request, response, verdict, reaction)
+        if reaction.action == reactions.HAND_ON and verdict.kind == "refused" and not handed_on:
+            # Scrapy's HttpErrorMiddleware would drop it without a word
+            raise pages.give_up(self.crawler, request, verdict)
+        if reaction.action == reactions.HAND_ON or handed_on:
             if verdict.outcome not in (GOOD, GONE) and not request.meta.get("dont_cache"):
                 request.meta["dont_cache"] = request.meta[tries.NOT_KEPT] = True
             return None
@@ -153,13 +163,13 @@ class _Judge:
             geo_walls=meta.get(tries.GEO_WALLS, 0),
             places=1 if meta.get(names.ASK_COUNTRY) else self.options.places,
             usd=meta.get(names.SPENT_USD, 0.0),
-            bare_tries=self.forbidden.tries(rules.site_of(request.url), self.options.limits.attempts),
+            bare_tries=self.forbidden.tries(pages.site_asked(request), self.options.limits.attempts),
         )
 
     def _bare_page_ended(self, request: Request, verdict: Verdict) -> None:
         n_refusals = len(request.meta.get(names.REFUSALS, ()))
         if n_refusals and n_refusals == request.meta.get(names.ATTEMPT, 1):
-            self.forbidden.refused(rules.site_of(request.url))
+            self.forbidden.refused(pages.site_asked(request))
 
     def _bare_page_opened(self, request: Request, verdict: Verdict) -> None:
         if (
@@ -168,7 +178,7 @@ class _Judge:
             and request.meta.get(names.REFUSALS)
             and is_page(request)
         ):
-            self.forbidden.opened(rules.site_of(request.url))
+            self.forbidden.opened(pages.site_asked(request))
 
     def _is_handed_on(
         self, request: Request, response: Response | None, verdict: Verdict, reaction: reactions.Reaction
@@ -180,10 +190,11 @@ class _Judge:
             return False
         if request.meta.get("dont_retry"):
             return True
-        ended = reaction.action == reactions.GIVE_UP and verdict.outcome in (SITE_ERROR, RATE_LIMITED)
-        return ended and self.is_wanted(
-            request, response
-        )  # tried as often as any other, and then it is an answer
+        if verdict.kind == "refused" or (
+            reaction.action == reactions.GIVE_UP and verdict.outcome in (SITE_ERROR, RATE_LIMITED)
+        ):
+            return self.is_wanted(request, response)  # tried as often as any other, and then it is an answer
+        return False
 
     def is_wanted(self, request: Request, response: Response | None) -> bool:
         """Whether the spider asked to see answers of this status, in the ways of Scrapy's HttpErrorMiddleware."""
@@ -214,14 +225,11 @@ class HeaderPhase(_Judge):
         if "redirect_urls" not in request.meta:
             request.meta[names.ORIGIN] = (request.url, request.method)
             request.meta[names.CAME_FROM] = request.headers.get("Referer")
+            request.meta[tries.OWN_LOGIN] = request.headers.get("Authorization")
         if not is_page(request) or "redirect_urls" in request.meta:
             return None  # a redirect belongs to a try that is under way
         site = rules.site_of(request.url)
         turn = self.site_pauses.ask(request, site)
-        if turn.what == pauses.NEVER:
-            raise pages.give_up_unasked(
-                self.crawler, request, Verdict(BLOCKED, "site_given_up", evidence=site)
-            )
         if turn.what == pauses.WAIT:
             return await self.site_pauses.put_off(request, site, turn.wait_s)
         return None
@@ -231,14 +239,22 @@ class HeaderPhase(_Judge):
             return response
         if refused := request.meta.pop(names.REFUSED, None):
             return self.process_exception(request, refused) or response
-        headers = _headers_of(response)
-        answer = Answer(request.url, response.status, headers)
-        verdict = rules.judge_headers(answer, self.signatures, datetime.now(UTC))
-        if verdict is None and 300 <= response.status < 400 and not _can_follow(response):
-            verdict = Verdict(SITE_ERROR, "bad_location", evidence=headers.get("location", "")[:100])
+        try:
+            verdict = self._judge(request, response)
+        except Exception as error:  # noqa: BLE001  # as in BodyPhase
+            verdict = _unjudged(request, error)
         if verdict is None:
             return response
         return self.settle(request, response, verdict) or response
+
+    def _judge(self, request: Request, response: Response) -> Verdict | None:
+        headers = _headers_of(response)
+        verdict = rules.judge_headers(
+            Answer(request.url, response.status, headers), self.signatures, datetime.now(UTC)
+        )
+        if verdict is None and 300 <= response.status < 400 and not _can_follow(response):
+            return Verdict(SITE_ERROR, "bad_location", evidence=headers.get("location", "")[:100])
+        return verdict
 
     def _headers_received(
         self, headers: Headers, body_length: int | None, request: Request, status: int = 0
@@ -286,8 +302,12 @@ class BodyPhase(_Judge):
     def process_response(self, request: Request, response: Response) -> Request | Response:
         if "cached" in response.flags or request.meta.get(names.VERDICT):
             return response  # the headers have said it
-        response = without_traps(readable(response))
-        return self.settle(request, response, self._judge(request, response)) or response
+        try:
+            response = without_traps(readable(response))
+            verdict = self._judge(request, response)
+        except Exception as error:  # noqa: BLE001  # whatever a page does to a parser, it is listed
+            verdict = _unjudged(request, error)
+        return self.settle(request, response, verdict) or response
 
     def _judge(self, request: Request, response: Response) -> Verdict:
         for flag in (CUT, UNDECODABLE, TOO_LARGE):
@@ -313,18 +333,46 @@ class BodyPhase(_Judge):
         ):
             request.meta[names.UNPROVEN] = len(response.body)  # asked once more; twice the same is the page
             return rules.judge_fault(CUT, "no length, no </html>")
+        if self._is_sent_on(request, response):
+            return Verdict(
+                GOOD, "sent_on", proven=False
+            )  # the page that it leads to is asked for what it holds
         asked = self.contracts.of(contracts.callback_name(request.callback), request.url, response.status)
         return self._broken(asked, response) or verdict
+
+    def _is_sent_on(self, request: Request, response: Response) -> bool:
+        """Whether Scrapy's MetaRefreshMiddleware (580) will follow it. What it reads here it does not read again."""
+        settings = self.crawler.settings
+        if (
+            not isinstance(response, HtmlResponse)
+            or request.meta.get("dont_redirect")
+            or not settings.getbool("METAREFRESH_ENABLED")
+        ):
+            return False
+        try:
+            wait_s, url = get_meta_refresh(response, settings.getlist("METAREFRESH_IGNORE_TAGS"))
+        except ValueError:
+            return False
+        return bool(url) and wait_s is not None and wait_s < settings.getint("METAREFRESH_MAXDELAY")
 
     @staticmethod
     def _broken(asked: list[contracts.Contract], response: Response) -> Verdict | None:
         if not isinstance(response, TextResponse):
             return contracts.judge(asked, response.body, "", None)
-        markup = isinstance(response, HtmlResponse | XmlResponse) or _SIGN.match(response.text)
-        # the selector is the response's own: what is parsed here, the callback need not parse again
-        return contracts.judge(
-            asked, response.body, response.text, (lambda: response.selector) if markup else None
-        )
+        selector: Callable[[], Selector] | None = None
+        if isinstance(response, HtmlResponse | XmlResponse):
+            # the selector is the response's own: what is parsed here, the callback need not parse again
+            selector = lambda: response.selector  # noqa: E731
+        elif _SIGN.match(
+            response.text
+        ):  # markup whose content type says JSON, or nothing: its own selector is none for markup
+            selector = lambda: Selector(text=response.text, type="html")  # noqa: E731
+        return contracts.judge(asked, response.body, response.text, selector)
+
+
+def _unjudged(request: Request, error: Exception) -> Verdict:
+    logger.error("%s could not be judged", request.url, exc_info=error)
+    return rules.judge_fault("unexpected_error", f"{type(error).__name__}: {error}")
 
 
 def _headers_of(response: Response) -> dict[str, str]:
@@ -357,7 +405,14 @@ def _with_reason(verdict: Verdict, reaction: reactions.Reaction, past: reactions
 
 def _can_follow(response: Response) -> bool:
     location = response.headers.get("Location")
+    if location is None:
+        return response.status not in (301, 302, 303, 307, 308)
     try:
-        return location is None or bool(urlsplit(urljoin(response.url, location.decode("latin-1"))).netloc)
+        parts = urlsplit(urljoin(response.url, location.decode("latin-1")))
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
     except ValueError:
         return False

@@ -9,6 +9,7 @@ from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 
 from scraper import names
+from scraper.bans.reactions import NOT_SENT
 from scraper.bans.rules import site_of
 from scraper.verdicts import Verdict
 
@@ -22,7 +23,7 @@ class PageGivenUp(IgnoreRequest):
     """No attempt is left for this page; it is listed in failed.jsonl with the rule that decided last."""
 
     def __init__(self, verdict: Verdict, attempts: int) -> None:
-        super().__init__(f"{verdict.rule} after {attempts} tries")
+        super().__init__(f"{verdict.rule}, {_tries(attempts)}")
         self.verdict = verdict
 
 
@@ -49,18 +50,34 @@ def is_page(request: Request) -> bool:
 
 def give_up(crawler: Crawler, request: Request, verdict: Verdict) -> PageGivenUp:
     """Count the page as lost and tell the run; returns what to raise."""
-    attempts = request.meta.get(names.ATTEMPT, 1)
-    if is_robots(request):
-        crawler.stats.inc_value("robots/given_up")
-    else:
-        crawler.stats.inc_value("pages/given_up")
-        crawler.stats.inc_value(f"pages/given_up/{verdict.rule}")
-        crawler.signals.send_catch_log(names.PAGE_GIVEN_UP, request=request, verdict=verdict)
-    logger.info("given up after %d tries: %s (%s: %s)", attempts, request.url, verdict.rule, verdict.evidence)
-    return PageGivenUp(verdict, attempts)
+    return _given_up(crawler, request, verdict, is_sent=verdict.rule not in NOT_SENT)
 
 
 def give_up_unasked(crawler: Crawler, request: Request, verdict: Verdict) -> PageGivenUp:
     """The same for a page that never went out: its host need not rest for it, so thousands of them take no time."""
     crawler.signals.send_catch_log(names.PAGE_PUT_OFF, request=request)
-    return give_up(crawler, request, verdict)
+    return _given_up(crawler, request, verdict, is_sent=False)
+
+
+def _given_up(crawler: Crawler, request: Request, verdict: Verdict, *, is_sent: bool) -> PageGivenUp:
+    attempts = tries_made(request, is_sent=is_sent)
+    if is_robots(request):
+        crawler.stats.inc_value("robots/given_up")
+    else:
+        crawler.stats.inc_value("pages/given_up")
+        crawler.stats.inc_value(f"pages/given_up/{verdict.rule}")
+        crawler.signals.send_catch_log(
+            names.PAGE_GIVEN_UP, request=request, verdict=verdict, attempts=attempts
+        )
+    said = ": ".join(filter(None, (verdict.rule, verdict.evidence)))
+    logger.info("given up, %s: %s (%s)", _tries(attempts), request.url, said)
+    return PageGivenUp(verdict, attempts)
+
+
+def tries_made(request: Request, *, is_sent: bool) -> int:
+    """Tries at the page so far. ``is_sent``: whether the one that its request counts went out; a redirect's did."""
+    return int(request.meta.get(names.ATTEMPT, 1)) - (not is_sent and "redirect_urls" not in request.meta)
+
+
+def _tries(number: int) -> str:
+    return f"after {number} {'try' if number == 1 else 'tries'}" if number else "never asked"

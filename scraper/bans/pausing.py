@@ -11,9 +11,9 @@ from scrapy import Request, signals
 from scrapy.exceptions import IgnoreRequest
 
 from scraper import names
-from scraper.bans.pages import is_page, site_asked
-from scraper.bans.pauses import PROBE, Limits, Pauses, Turn
-from scraper.verdicts import BLOCKED, GONE, GOOD, RATE_LIMITED, Verdict
+from scraper.bans.pages import give_up_unasked, is_page, site_asked
+from scraper.bans.pauses import NEVER, PROBE, Limits, Pause, Pauses, Turn
+from scraper.verdicts import BLOCKED, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -35,18 +35,23 @@ class SitePauses:
         self.crawler = crawler
         self.pauses = Pauses(limits)
         self._since_s: dict[str, float] = {}  # sites that are left alone now
+        self._why: dict[str, str] = {}  # the last rule at each site that is given up
         self._reminder: asyncio.TimerHandle | None = None
         crawler.signals.connect(self._page_given_up, signal=names.PAGE_GIVEN_UP)
         crawler.signals.connect(self._verdict_given, signal=names.VERDICT_GIVEN)
         crawler.signals.connect(self._spider_closed, signal=signals.spider_closed)
 
     def ask(self, request: Request, site: str) -> Turn:
-        """Whether the request may go out now."""
+        """Whether the request may go out now. Raises PageGivenUp where its site is given up."""
         now_s = time.monotonic()
         turn = self.pauses.ask(site, now_s, is_probe=request.meta.get(PROBES) == site)
+        if turn.what == NEVER:
+            verdict = Verdict(BLOCKED, "site_given_up", evidence=f"{self._why[site]} at {site}")
+            raise give_up_unasked(self.crawler, request, verdict)
         if turn.what == PROBE:
             request.meta[PROBES] = site
-            self._count_pause(site, now_s)
+            if self._count_pause(site, now_s):
+                logger.info("the pause of %s is over: one page is tried", site)
         return turn
 
     async def put_off(self, request: Request, site: str, wait_s: float) -> Request:
@@ -76,16 +81,22 @@ class SitePauses:
         if pause is None:
             return
         if pause.given_up:
-            vain = f"{pause.number} pauses were in vain" if pause.number else "BAN_SITE_PAUSES_S has no pause"
-            logger.error("%s is given up, %s; its other pages are listed in failed.jsonl", site, vain)
+            self._why[site] = verdict.rule
+            logger.error(
+                "%s is given up, %s (%s); its other pages are listed in failed.jsonl",
+                site, _in_vain(pause), verdict.rule,
+            )  # fmt: skip
             return
+        again = "the page that was tried at %s was refused too (%s)"
         logger.warning(
-            "nothing passes at %s any more (%s): it is left alone for %.0f s, then one page is tried; pause %d of %d",
+            ("nothing passes at %s any more (%s)" if pause.number == 1 else again)
+            + ": it is left alone for %.0f s, then one page is tried; pause %d of %d",
             site, verdict.rule, pause.wait_s, pause.number, pause.of,
         )  # fmt: skip
         self.crawler.stats.inc_value(f"sites/{site}/pauses")
         self.crawler.signals.send_catch_log(names.SITE_WAIT, host=site, wait_s=pause.wait_s)
         self._since_s[site] = now_s
+        self._tell_status(now_s)
         if self._reminder is None:
             self._reminder = asyncio.get_running_loop().call_later(REMIND_S, self._remind)
 
@@ -95,6 +106,10 @@ class SitePauses:
             self._count_pause(site, time.monotonic())
             if self.pauses.passed(site):
                 logger.info("pages of %s pass again", site)
+        elif verdict.outcome == SITE_ERROR and request.meta.get(PROBES):
+            self.pauses.probe_ended(
+                request.meta[PROBES]
+            )  # the site speaks, and says nothing about us: the next page tries
 
     def _remind(self) -> None:
         now_s = time.monotonic()
@@ -110,8 +125,24 @@ class SitePauses:
         if self._reminder is not None:
             self._reminder.cancel()
 
-    def _count_pause(self, site: str, now_s: float) -> None:
-        """The pause is over, or the crawl is."""
-        if (since_s := self._since_s.pop(site, None)) is not None:
-            key = f"sites/{site}/paused_s"
-            self.crawler.stats.inc_value(key, now_s - since_s)  # type: ignore[arg-type]  # seconds are fractions
+    def _count_pause(self, site: str, now_s: float) -> bool:
+        """The pause is over, or the crawl is. False where there was none."""
+        since_s = self._since_s.pop(site, None)
+        if since_s is None:
+            return False
+        key = f"sites/{site}/paused_s"
+        self.crawler.stats.inc_value(key, now_s - since_s)  # type: ignore[arg-type]  # seconds are fractions
+        self._tell_status(now_s)
+        return True
+
+    def _tell_status(self, now_s: float) -> None:
+        """For the status line: how many sites are left alone, and when the first of them is asked again."""
+        until_s = min((now_s + self.pauses.left_s(site, now_s) for site in self._since_s), default=0.0)
+        self.crawler.stats.set_value("pauses/sites", len(self._since_s))
+        self.crawler.stats.set_value("pauses/until_s", until_s)
+
+
+def _in_vain(pause: Pause) -> str:
+    if not pause.number:
+        return "BAN_SITE_PAUSES_S is empty"
+    return "1 pause was in vain" if pause.number == 1 else f"{pause.number} pauses were in vain"

@@ -59,7 +59,7 @@ class Row:
 TABLE = (
     Row(GOOD, HAND_ON, KEPT, "the page that was asked for"),
     Row(GONE, HAND_ON, KEPT, "404 and 410 are answers"),
-    Row(SITE_ERROR, HAND_ON, KEPT, "400, 401, 405 and their like: nobody would get more",
+    Row(SITE_ERROR, HAND_ON, KEPT, "400, 401, 405 and their like: nobody would get more; given up where the spider does not ask for the status",
         kinds=frozenset({"refused"})),
     Row(SITE_ERROR, TRY_AGAIN, KEPT, "5xx: the exit has no part in it", BACK_OFF, FEW),
     Row(RATE_LIMITED, TRY_AGAIN, KEPT, "too fast: the site is slowed down, not changed", SITE_WAITS),

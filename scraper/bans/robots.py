@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 300.0  # seconds after which robots.txt of a site that did not give it is asked for again
+MOST_BYTES = 512 * 1024  # of a robots.txt that are read
 REFUSALS = (401, 403)  # statuses that one exit may get alone
 
 
@@ -78,8 +79,8 @@ class RobotsMiddleware(RobotsTxtMiddleware):
     async def _parse_robots(self, response: Response, netloc: str, request: Request) -> None:
         if response.status in REFUSALS:
             response = await self._from_another_exit(response, request)
-        if response.status >= 400:
-            response = response.replace(body=b"")  # an error page holds no rules
+        # an error page holds no rules; RFC 9309 wants 500 KiB read, and 30 MB of rules would hold up the crawl for seconds
+        response = response.replace(body=b"" if response.status >= 400 else response.body[:MOST_BYTES])
         await super()._parse_robots(response, netloc, request)
 
     async def _from_another_exit(self, refused: Response, request: Request) -> Response:

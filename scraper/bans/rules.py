@@ -16,7 +16,9 @@ from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERRO
 
 _EVIDENCE_CHARS = 120
 _REFUSED = frozenset({400, 401, 402, 405, 406, 410, 411, 412, 414, 415, 416, 422, 426, 428, 431})
-_NO_PAGE = frozenset({204, 205, 304})  # good answers that show no page, so they say nothing about the exit
+_NO_PAGE = frozenset(
+    {204, 205}
+)  # with every 3xx: good answers that show no page, so they say nothing about the exit
 _PAGES = frozenset({200, 202, 203})  # statuses that come with a page
 
 
@@ -63,7 +65,7 @@ def _by_status(answer: Answer, now: datetime) -> Verdict:
         return Verdict(SITE_ERROR, rule)
     if status in _PAGES and answer.shape == EMPTY:
         return Verdict(BLOCKED, "empty_page", kind="empty", evidence=f"{len(answer.body)} bytes")
-    if status in _NO_PAGE:
+    if status in _NO_PAGE or 300 <= status < 400:
         return Verdict(GOOD, rule, proven=False)
     return Verdict(GOOD, "good")
 
@@ -71,7 +73,7 @@ def _by_status(answer: Answer, now: datetime) -> Verdict:
 def retry_after_s(value: str, now: datetime) -> float | None:
     """Seconds that a Retry-After header (seconds or an HTTP date) asks to wait; None where it says nothing usable."""
     text = value.strip()
-    if text.isdigit():
+    if text.isdecimal():  # not isdigit: a superscript two is no number
         return float(text)
     try:
         when = parsedate_to_datetime(text)

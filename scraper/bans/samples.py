@@ -27,6 +27,7 @@ else:
 
 SAMPLE_BYTES = 512 * 1024  # of a body that are kept: all that a signature looks at
 BODY = "body"  # the note that says what is kept of the body
+SPIDER, CALLBACK = "spider", "callback"  # the notes that say who asked
 CUT_AT = "cut: the first "  # what that note begins with where it is not all
 MASK = "***"
 
@@ -40,6 +41,9 @@ _USERINFO = re.compile(rb"://[^\s/?#@:\"'<>]{0,256}(?::[^\s/?#\"'<>]{0,256})?@")
 _AUTHORIZATION = re.compile(
     rb"(?i)(authorization['\"]?\s{0,4}[:=]\W{0,4}(?:(?:basic|bearer|digest)\s+)?)[\w.~+/=-]+"
 )
+_HEAD = re.compile(rb"HTTP/[\d.]+ \d{3}\b[^\n<]*\n(?=[\w-]+:|\r?\n)")
+_CURL_V = re.compile(rb"^< HTTP/[\d.]+ \d{3}", re.MULTILINE)
+_PAGE = re.compile(rb"\s*<[!?a-zA-Z]")
 _QUERY = re.compile(r"([?&;]([\w.-]{1,60})=)[^&;#\s]+")
 
 
@@ -142,9 +146,13 @@ def from_bytes(data: bytes) -> Sample:
     """Read a sample, what ``curl -i`` printed, or a bare page (status 0, no headers).
 
     Of several heads (an interim answer, a tunnel, redirects that were followed) the last counts. Raises ValueError for a
-    head that is none.
+    head that is none, for what ``curl -v`` printed, and for an empty file.
     """
+    if not data.strip():
+        raise ValueError("is empty: there is nothing to judge")
     if not data.startswith(b"HTTP/"):
+        if _CURL_V.search(data) and not _PAGE.match(data):
+            raise ValueError("this is what curl -v prints: give what curl -i prints")
         return Sample("", 0, (), data)
     while True:
         head, body = _split(data)
@@ -165,14 +173,23 @@ def from_bytes(data: bytes) -> Sample:
                 notes.setdefault(key.lower().removeprefix(_NOTE), value.strip().decode("utf-8", "replace"))
             else:
                 headers.append((key, value.strip().decode("latin-1")))
-        if notes or not re.match(rb"HTTP/[\d.]+ \d", body):
+        following = _next_head(int(words[1]), body) if not notes else None
+        if following is None:
             return Sample(notes.pop(_URL, ""), int(words[1]), tuple(headers), body, notes)
-        data = body
+        data = body[following:]
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
     end = re.search(rb"\r?\n\r?\n", data)
     return (data[: end.start()], data[end.end() :]) if end else (data, b"")
+
+
+def _next_head(status: int, body: bytes) -> int | None:
+    """Where in ``body`` the next answer begins: at once, or after the words of a redirect that was followed."""
+    if _HEAD.match(body):
+        return 0
+    found = _HEAD.search(body) if 300 <= status < 400 else None
+    return found.start() if found else None
 
 
 def _value(name: str, value: str) -> str:

@@ -7,6 +7,7 @@ place: an article that quotes a challenge script in its text is not a challenge.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from scraper.bans.answers import HTML, SMALL_BYTES, Answer
 #: Visible characters up to which a page that was served (status below 400) may be a wall: walls say little. Of 151 saved
 #: block pages 148 say at most 835 (the others, up to 6,641, came with 503); a signature with other needs has its own max_text.
 WALL_TEXT = 2000
+_LANGUAGE = re.compile(r"[a-z]{2}(?:[-_][a-z]{2})?")  # as the first segment of a path
 # Pages that may send a browser on.
 _REFRESH = (b'http-equiv="refresh"', b"http-equiv='refresh'", b"http-equiv=refresh")
 
@@ -271,11 +273,12 @@ def _said(statuses: Iterable[int]) -> str:
 
 
 def points_to(location: str, text: str) -> bool:
-    """``/word`` is a whole segment of the path; anything else may stand anywhere in the address."""
+    """``/word`` is the first segment of the path, a language before it left out: /wiki/captcha is an article. Anything else may stand anywhere in the address."""
     location = location.lower()
     if text.startswith("/") and text[1:].replace("-", "").replace("_", "").isalnum():
         try:
-            return text[1:] in urlsplit(location).path.split("/")
+            first, *rest = urlsplit(location).path.lstrip("/").split("/")
+            return text[1:] in (first, *rest[: 1 if _LANGUAGE.fullmatch(first) else 0])
         except ValueError:
             return False
     return bool(location) and text in location

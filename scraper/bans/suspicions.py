@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LISTED = 20  # suspicions in the report, those with most pages
+NEXT = "if it is a wall, write a contract: docs/contracts.md"
 
 
 class Suspicions:
@@ -58,7 +59,9 @@ class Suspicions:
         for suspicion in found:
             self._stats.inc_value(f"suspicions/{suspicion.word}", suspicion.pages)
         for suspicion in found[:LISTED]:
-            logger.warning("Suspicion: %s: %s", suspicion.said, " ".join(suspicion.examples))
+            logger.warning(
+                "Suspicion: %s: %s (stored; %s)", suspicion.said, " ".join(suspicion.examples), NEXT
+            )
         if found:
             listed = [{**asdict(suspicion), "said": suspicion.said} for suspicion in found[:LISTED]]
             self._stats.set_value("suspicions/found", listed)

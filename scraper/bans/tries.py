@@ -26,6 +26,7 @@ OF_ONE_TRY = (
 )
 OF_THE_IDENTITY = (names.IDENTITY, names.COOKIEJAR, names.POOL, names.COUNTRY)
 GEO_WALLS = "geo_walls"  # request meta, int: tries at this page that were refused for their country
+OWN_LOGIN = "own_login"  # request meta, bytes: the Authorization that the spider gave a page
 NOT_KEPT = "not_kept"  # request meta, bool: we, and not the spider, keep the answer out of the cache
 OURS = (
     *OF_ONE_TRY,
@@ -46,6 +47,7 @@ OURS = (
     names.SPENT_USD,
     PROBES,
     GEO_WALLS,
+    OWN_LOGIN,
 )
 
 
@@ -67,6 +69,8 @@ def again(request: Request, attempt: int, wait_s: float, *, keeps_identity: bool
         retry.headers.pop("Referer", None)
         if referer := meta.get(names.CAME_FROM):
             retry.headers["Referer"] = referer
+        if login := meta.get(OWN_LOGIN):  # which a redirect to another host has taken away
+            retry.headers["Authorization"] = login
     return retry
 
 

@@ -77,6 +77,7 @@ class Patience:
 class Refusal(NamedTuple):
     """A refusal without a mark ("403"), as the page keeps it: against the exit only once another one gets the page."""
 
+    site: str
     pool: str
     n_bytes: int
     right: int  # right pages of the identity before
@@ -212,11 +213,15 @@ class Broker:
         )
         refusal = None
         if verdict.outcome == BLOCKED and not verdict.proven:
-            refusal = Refusal(pool.name, n_bytes, identity.right, identity.uses) if not suspicion else None
+            refusal = (
+                Refusal(site, pool.name, n_bytes, identity.right, identity.uses) if not suspicion else None
+            )
         elif taught and not suspicion and (visit == PAGE or verdict.outcome != GOOD):
             signs = [self._learn(identity, verdict, n_bytes, now_s)]
             if verdict.outcome == GOOD:
-                signs += [self._refused(site, *each, now_s) for each in refusals]
+                signs += [
+                    self._refused(*each, now_s) for each in refusals
+                ]  # by the site that was asked, wherever it led
             delays = [self.pace.hear(site, sign, now_s) for sign in signs if sign]
             delay_s = next((delay for delay in reversed(delays) if delay is not None), None)
         self._learn_of_gateway(identity, verdict, now_s)

@@ -32,7 +32,6 @@ from scrapy.exceptions import (
 from scrapy.http import Headers, Request, Response
 from scrapy.utils._download_handlers import (
     check_stop_download,
-    get_dataloss_msg,
     get_maxsize_msg,
     get_warnsize_msg,
     make_response,
@@ -233,9 +232,6 @@ class ProxyDownloadHandler(BaseHttpDownloadHandler):
                     raise DownloadCancelledError(get_maxsize_msg(n_read, most, request, expected=False))
         except _CUT as error:
             if meta.get("download_fail_on_dataloss", self._fail_on_dataloss):
-                if not self._fail_on_dataloss_warned:
-                    logger.warning(get_dataloss_msg(request.url))
-                    self._fail_on_dataloss_warned = True
                 raise ResponseDataLossError(str(error)) from None
             return make_response(**base, body=b"".join(chunks), flags=["dataloss"])
         if warn_at and n_read > warn_at:

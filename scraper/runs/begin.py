@@ -66,7 +66,8 @@ def new_record(settings: BaseSettings, spider: str, arguments: dict[str, Any]) -
         for name in settings
         if name not in _OWN and (priority := settings.getpriority(name) or 0) > _PROJECT
     }
-    command = ["scrapy", "crawl", spider]
+    program = ["uv", "run", "scrapy"] if os.environ.get("UV") else ["scrapy"]  # uv tells it what it starts
+    command = [*program, "crawl", spider]
     for name, value in arguments.items():
         command += ["-a", f"{name}={value}"] if not name.startswith("_") else []  # _job is Scrapyd's own
     for name, (priority, value) in sorted(differing.items()):

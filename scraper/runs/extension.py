@@ -128,27 +128,28 @@ class RunExtension:
         kind = "start()" if response is None else "callback"
         self._count_error(kind, failure, response)
         if response is not None and response.request is not None:
-            self._list_failed(response.request, "callback_raised", "good", failure.getErrorMessage())
+            tries = response.request.meta.get(names.ATTEMPT, 1)
+            self._list_failed(response.request, "callback_raised", "good", failure.getErrorMessage(), tries)
 
     def item_error(self, failure: Failure, response: Any) -> None:
         self._crawler.stats.inc_value("runs/item_errors")
         self._count_error("pipeline", failure, response)
 
-    def page_given_up(self, request: Request, verdict: Verdict) -> None:
+    def page_given_up(self, request: Request, verdict: Verdict, attempts: int = 1) -> None:
         self._crawler.stats.inc_value(f"runs/given_up/{verdict.outcome}")
-        self._list_failed(request, verdict.rule, verdict.outcome, verdict.evidence)
+        self._list_failed(request, verdict.rule, verdict.outcome, verdict.evidence, attempts)
 
     def page_left(self, request: Request) -> None:
-        self._list_failed(request, "not_asked", "", "")
+        self._list_failed(request, "not_asked", "", "", request.meta.get(names.ATTEMPT, 1) - 1)
 
-    def _list_failed(self, request: Request, rule: str, outcome: str, evidence: str) -> None:
+    def _list_failed(self, request: Request, rule: str, outcome: str, evidence: str, attempts: int) -> None:
         url, method = request.meta.get(names.ORIGIN) or (request.url, request.method)
         page = FailedPage(
             # the address that was asked for, not where a redirect led: the list is fed back
             url=redact(url if method == request.method else request.url),
             rule=rule,
             outcome=outcome,
-            attempts=int(request.meta.get(names.ATTEMPT, 1)),
+            attempts=attempts,
             callback=getattr(request.callback, "__name__", "") or "parse",
             evidence=redact(evidence),
         )
@@ -173,8 +174,9 @@ class RunExtension:
         stats = self._crawler.stats
         number = received()[0] if received() else None
         known = facts.facts_from(
-            stats.get_stats(), finish_reason, number, self._options.limits, opened=self._opened, forced=forced
-        )
+            stats.get_stats(), finish_reason, number, self._options.limits,
+            opened=self._opened, forced=forced, samples=record.samples(self._options.folder),
+        )  # fmt: skip
         self._end(known, outcome.decide(known))
         record.release_reserve(self._options.folder)
         try:
@@ -196,6 +198,8 @@ class RunExtension:
         self._record.heartbeat = self._record.ended = now
         if self._failed.count:
             self._record.paths["failed"] = str(self._failed.path)
+        if known.samples:
+            self._record.paths["samples"] = str(self._options.folder / record.SAMPLES)
         if not Path(self._record.paths["data"]).exists():
             self._record.paths["data"] = ""
         stats = self._crawler.stats
@@ -240,7 +244,9 @@ class RunExtension:
     def _status(self, stats: dict[str, Any], now: float, *, width: int) -> str:
         then, before = self._pace[0] if len(self._pace) > 1 else (self._began, 0)
         per_min = (self._pace[-1][1] - before) / max(now - then, TICK_S) * 60
-        return status.status_line(stats, now - self._began, per_min, stopping=bool(received()), width=width)
+        return status.status_line(
+            stats, now - self._began, per_min, stopping=bool(received()), now_s=now, width=width
+        )
 
     def _show(self, line: str) -> None:
         if self._options.status_on_terminal:

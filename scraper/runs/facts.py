@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,8 @@ class Facts:
     robots_blocked: int = 0  # pages not asked for since robots.txt was answered by a block page each time
     robots_unreachable: int = 0  # or by 5xx and 429
     unanswered: int = 0  # pages given up for a fault, those that we ourselves refused left out
+    contract_rule: str = ""  # the contract that most of the pages given up lacked, "" where other rules led
+    samples: tuple[str, ...] = ()  # names of the refused pages that are kept, one a rule
 
     @property
     def unaccounted(self) -> int:
@@ -91,6 +93,7 @@ def facts_from(
     *,
     opened: bool = True,
     forced: bool = False,
+    samples: Iterable[str] = (),
 ) -> Facts:
     """The facts in Scrapy's ``stats``. Without batches/, an item that passed every pipeline is stored."""
 
@@ -151,6 +154,8 @@ def facts_from(
         robots_blocked=count("pages/given_up/robots_blocked"),
         robots_unreachable=count("pages/given_up/robots_unreachable"),
         unanswered=count(f"runs/given_up/{FAULT}") - sum(group(stats, "pages/refused/").values()),
+        contract_rule=_leading_contract(group(stats, "pages/given_up/")),
+        samples=tuple(samples),
     )
 
 
@@ -187,6 +192,15 @@ def is_proxied(stats: Mapping[str, Any]) -> bool:
 def is_batched(stats: Mapping[str, Any]) -> bool:
     """Whether batches/ stores the items; it sets its counters to zero when it opens."""
     return "batches/scraped" in stats
+
+
+def _leading_contract(given_up: dict[str, int]) -> str:
+    """Pages of a site that was given up were not asked for: the rules of those that were have led to it."""
+    asked = {rule: pages for rule, pages in given_up.items() if rule != "site_given_up"}
+    contracts = {rule: pages for rule, pages in asked.items() if rule.startswith("contract_")}
+    if 2 * sum(contracts.values()) <= sum(asked.values()):
+        return ""
+    return max(contracts, key=lambda rule: contracts[rule])
 
 
 def _lost_sites(stats: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import msgspec
 
 
 class FailedPage(msgspec.Struct):
-    """A page that no attempt is left for; ``url`` carries no credentials."""
+    """A page that no attempt is left for; ``url`` carries no credentials. ``attempts``: those that were made."""
 
     url: str
     rule: str

@@ -99,6 +99,9 @@ _LOOK_AT_FAILED = (
 )
 _GIVE_PROXIES = "give this site another pool in proxies.toml, the spider other proxy_countries, or a slower DOWNLOAD_DELAY"
 
+_NO_ROBOTS = "where you may crawl without robots.txt: -s ROBOTSTXT_OBEY=0"
+_COMPARE = "compare the spider's good_page with a page{}: it may be wrong, the site may have changed or need a browser"
+
 _MOST_SITES = 3  # named one by one
 
 RULES = (
@@ -223,7 +226,7 @@ RULES = (
             "no record was stored: robots.txt was answered by a block page each time, so "
             f"{plural(f.robots_blocked, 'page')} could not be asked for"
         ),
-        _GIVE_PROXIES,
+        f"{_GIVE_PROXIES}; {_NO_ROBOTS}",
     ),
     Rule(
         "robots_unreachable",
@@ -233,7 +236,7 @@ RULES = (
             "no record was stored: robots.txt could not be had (5xx or 429), so "
             f"{plural(f.robots_unreachable, 'page')} could not be asked for"
         ),
-        "crawl it again later, or with ROBOTSTXT_OBEY=0 where you may crawl without it",
+        f"crawl it again later; {_NO_ROBOTS}",
     ),
     Rule(
         "all_faults",
@@ -260,7 +263,7 @@ RULES = (
         lambda f: (
             f"no record was stored: {share(f.contract_blocks, f.blocks, 'block')} lacked what good_page wants"
         ),
-        "compare the spider's good_page with a page: it may be wrong, the site may have changed or need a browser",
+        _COMPARE.format(""),
     ),
     Rule(
         "nothing_but_blocks",
@@ -382,9 +385,16 @@ def decide(facts: Facts) -> Outcome:
     if rule.word == CANCELLED and facts.signal_number == SIGINT:
         code = EXIT_SIGINT
     next_step = rule.next_step
+    if facts.contract_rule and next_step in (_GIVE_PROXIES, _LOOK_AT_FAILED, _COMPARE.format("")):
+        next_step = _COMPARE.format(_page_without(facts.contract_rule, facts.samples))
     if rule.word == FAILED_BLOCKED and facts.lost_pools:
         next_step = f"run `scrapy proxies check`: no page came through {', '.join(facts.lost_pools)}; then {next_step}"
     return Outcome(rule.word, rule.name, rule.reason(facts), code, next_step)
+
+
+def _page_without(rule: str, samples: tuple[str, ...]) -> str:
+    name = f"{rule}.txt"
+    return f", blocks/{name} of the run" if name in samples else f" that {rule} refused"
 
 
 def failed_start(reason: str, exit_code: int) -> Outcome:

@@ -22,6 +22,7 @@ from scraper.runs.outcome import LOST
 RECORD = "run.json"
 REPORT = "report.json"
 FAILED = "failed.jsonl"
+SAMPLES = "blocks"  # folder in which bans/ keeps refused pages
 PROJECT = Path(__file__).parents[2]  # the checkout, where the project is not installed
 CLAIM = "claimed"  # holds the process id of the run that the folder belongs to
 RESERVE = ".reserve"
@@ -52,7 +53,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
     rule: str = ""
     reason: str = ""
     exit_code: int | None = None
-    paths: dict[str, str] = {}  # data, record, report, failed, log
+    paths: dict[str, str] = {}  # data, record, report, failed, samples, log
 
 
 def write(record: RunRecord, folder: Path, *, last: bool = False) -> None:
@@ -91,6 +92,11 @@ def claim(folder: Path) -> None:
     handle = os.open(folder / CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     os.write(handle, f"{os.getpid()}\n".encode())
     os.close(handle)
+
+
+def samples(folder: Path) -> list[str]:
+    """Names of the refused pages that the run has kept."""
+    return sorted(path.name for path in (folder / SAMPLES).glob("*.txt"))
 
 
 def release_reserve(folder: Path) -> None:

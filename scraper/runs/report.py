@@ -78,6 +78,8 @@ def build(
         "verdicts": verdict_counts(stats),
         "blocks": _largest_first(group(stats, "bans/")),
         "faults": _largest_first(group(stats, "faults/")),
+        "robots": {name: _largest_first(group(stats, f"robots/{name}/")) for name in ("bans", "faults")},
+        "samples": len(facts.samples),
         "given_up": _largest_first(group(stats, "pages/given_up/")),
         "suspicions": _suspicions(stats),
         "pools": _pools(stats),

@@ -24,13 +24,18 @@ def status_line(
     good_per_min: float,
     *,
     stopping: bool = False,
+    now_s: float = 0.0,
     width: int = 110,
 ) -> str:
-    """``41s  1,204 good pages, 312/min  980 records stored ...``, the least important parts left out beyond ``width`` columns."""
+    """``41s  1,204 good pages, 312/min  980 records stored ...``, the least important parts left out beyond ``width`` columns.
+
+    ``now_s``: by the clock of ``pauses/until_s``.
+    """
     verdicts = verdict_counts(stats)
     parts = ["stopping, again to cut it short"] if stopping else []
     parts += [
         duration(elapsed_s),
+        *_paused(stats, now_s),  # so far to the front, since a crawl that waits looks like one that hangs
         f"{plural(good_pages(stats), 'good page')}, {good_per_min:,.0f}/min",
         f"{plural(stored_records(stats), 'record')} stored",
     ]
@@ -47,3 +52,12 @@ def status_line(
     while len(parts) > 1 and len("  ".join(parts)) > width:
         parts.pop()
     return "  ".join(parts)[:width]
+
+
+def _paused(stats: Mapping[str, Any], now_s: float) -> list[str]:
+    """Sites that are left alone now, since nothing passes there, and how long the first of them still is."""
+    sites = int(stats.get("pauses/sites") or 0)
+    if not sites:
+        return []
+    left = duration(max(0.0, stats["pauses/until_s"] - now_s))
+    return [f"{plural(sites, 'site')} paused, {left} left" + (" for the first" if sites > 1 else "")]

@@ -32,6 +32,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         rows += [("records", _records(report["records"])), ("cost", _cost(report))]
         rows.append(("pages", _pages(report)))
         rows += [(name, _counts(report[name])) for name in ("blocks", "faults") if report[name]]
+        if met := {**report["robots"]["bans"], **report["robots"]["faults"]}:
+            rows.append(("robots", _counts(met)))
         rows += [("pools", line) for line in _pools(report["pools"])]
         rows += [("", line) for line in _lost_pools(report["pools"])]
         rows += [("worst", line) for line in _worst_sites(report["sites"])]
@@ -47,6 +49,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         last = label
     names = (("data", "data"), ("failed", "failed"), ("log", "log"), ("report", "report"))
     text += [f"  {label:<{_LABEL - 2}}{paths[key]}" for label, key in names if paths.get(key)]
+    if paths.get("samples"):
+        text += _samples(report["samples"], paths["samples"], run["command"])
     return text + _command(run["command"])
 
 
@@ -147,7 +151,8 @@ _OTHER = tuple(outcome for outcome in OUTCOMES if outcome not in (GOOD, BLOCKED)
 def _suspicions(suspicions: list[Mapping[str, Any]]) -> list[str]:
     shown = [f"{one['said']}: {'   '.join(one['examples'][:_EXAMPLES])}" for one in suspicions[:_SUSPICIONS]]
     more = len(suspicions) - _SUSPICIONS
-    return shown + ([f"and {more} more kinds of pages, in the report"] if more > 0 else [])
+    shown += [f"and {more} more kinds of pages, in the report"] if more > 0 else []
+    return shown and [*shown, "they are stored; if it is a wall, write a contract: docs/contracts.md"]
 
 
 def _errors(errors: list[Mapping[str, Any]]) -> list[str]:
@@ -189,6 +194,12 @@ def _wrapped(label: str, value: str) -> list[str]:
     head, rest = f"  {label:<{_LABEL - 2}}", " " * _LABEL
     broken = textwrap.wrap(value, WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False)
     return [line.replace(_GLUE, " ") for line in broken]
+
+
+def _samples(number: int, folder: str, command: list[str]) -> list[str]:
+    program = shlex.join(command[: command.index("crawl")] if "crawl" in command else ["scrapy"])
+    said = f"{plural(number, 'refused page')}, one a rule; why: {program} bans explain <file>"
+    return [f"  {'samples':<{_LABEL - 2}}{folder}", " " * _LABEL + said]
 
 
 def _command(command: list[str]) -> list[str]:

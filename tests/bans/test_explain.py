@@ -9,7 +9,7 @@ import pytest
 from scraper.bans import reactions, rules, signature_file
 from scraper.bans.answers import Answer
 from scraper.bans.explain import BODY, CONTRACT, HEADERS, explain, is_block, lines
-from scraper.verdicts import BLOCKED, Verdict
+from scraper.verdicts import BLOCKED, GONE, Verdict
 
 TABLE = signature_file.table(
     signature_file.parse(
@@ -95,7 +95,23 @@ def told(status: int, body: bytes = b"", broken: Verdict | None = None, **header
         ),
         (answer(999, SHOP), "told_by_status", HEADERS, ["found       status 999", "known for it"]),
         (answer(404, SHOP), "status_404", HEADERS, ["never a block"]),
-        (answer(429, SHOP), "status_429", BODY, ["'too fast'", "after 5 s", "nobody asks the site"]),
+        (
+            answer(429, SHOP),
+            "status_429",
+            BODY,
+            ["'too fast'", "after 5 s (BAN_RATE_LIMIT_WAIT_S", "nobody asks the site"],
+        ),
+        (answer(429, SHOP, retry_after="0"), "status_429", BODY, ["after 0 s (its Retry-After); 6 tries"]),
+        (
+            answer(429, SHOP, retry_after="Tue, 24 Nov 2026 01:00:00 GMT"),
+            "status_429",
+            BODY,
+            ["after 120 s (BAN_RETRY_AFTER_MAX_S: its Retry-After asks for 3600 s)"],
+        ),
+        (answer(302, location="/p/2"), "status_302", BODY, ["what comes from /p/2 is judged", "no page yet"]),
+        (answer(204), "status_204", BODY, ["handed to the callback; it says nothing about the exit"]),
+        (answer(304), "status_304", BODY, ["not changed", "says nothing about the exit"]),
+        (answer(405, SHOP), "site_refused", BODY, ["else given up and listed in failed.jsonl"]),
         (answer(403, SHOP), "status_403", BODY, ["you may not", "only once another exit gets the page"]),
         (answer(200), "empty_page", BODY, ["nothing came", "empty, 0 bytes"]),
         (
@@ -114,6 +130,26 @@ def test_the_rule_its_reason_and_what_follows(given: Answer, rule: str, phase: s
     text = "\n".join(lines(found, LIMITS))
     for part in said:
         assert part in text
+
+
+def test_a_verdict_is_not_said_twice_and_only_a_block_is_held_against_an_exit() -> None:
+    assert told(200, SHOP).splitlines()[0] == "good"
+    assert "counts against the exit" not in told(204) + told(304) + told(302, location="/x")
+
+
+def test_a_geo_wall_is_tried_from_the_countries_that_may_be_asked_for() -> None:
+    found = explain(answer(451, SHOP), TABLE, NOW)
+    anywhere, named, asked = ("\n".join(lines(found, LIMITS, places)) for places in (0, 3, 1))
+    assert "another identity; 6 tries at most" in anywhere
+    assert "from each country that the spider names; 4 tries at most" in named
+    assert "from the country that was asked for; 2 tries at most" in asked
+
+
+def test_what_only_a_crawl_can_tell_counts() -> None:
+    absent = Verdict(GONE, "robots_absent", evidence="403")
+    found = explain(answer(403, SHOP), TABLE, NOW, decided=absent)
+    assert found.verdict == absent
+    assert "forbids nothing" in "\n".join(lines(found, LIMITS))
 
 
 def test_what_also_fires_and_what_nearly_did() -> None:

@@ -70,11 +70,15 @@ def test_a_redirect_to_a_block_page_is_a_block_unless_it_was_asked_for() -> None
     found = sent("/blocked?from=x")
     assert found is not None
     assert found.rule == "redirect_to_block"
+    assert sent("/en-us/blocked") is not None
     for elsewhere in (
         "/p/2",
         "/p/blocked-drain-kit",
         "/captcha-solving-guide",
         "/login?next=/blocked",
+        "/wiki/CAPTCHA",
+        "/2024/05/captcha/",
+        "/brands/blocked",
         "http://[::1",
     ):
         assert sent(elsewhere) is None
@@ -111,9 +115,39 @@ def test_words_are_found_through_markup_entities_and_line_breaks() -> None:
     assert judge(403, {}, page).rule == "akamai_denied"
 
 
-def test_a_page_in_utf_16_is_read() -> None:
-    page = "<html><script>window._cf_chl_opt={}</script></html>".encode("utf-16")
-    assert judge(200, {}, page).rule == "cloudflare_challenge_page"
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16le", "utf-16be", "utf-32le"])
+def test_a_page_in_a_wide_encoding_is_read(encoding: str) -> None:
+    page = "<html><title>Wait</title><script>window._cf_chl_opt={}</script></html>".encode(encoding)
+    answer = Answer(URL, 200, HTML, page, encoding)
+    assert rules.judge(answer, TABLE, NOW).rule == "cloudflare_challenge_page"
+    assert answer.title == "wait"
+
+
+@pytest.mark.parametrize("hidden", ["<svg class=logo />", "<!-->", "<!--->", "<svg><title>x</title></svg>"])
+def test_what_does_not_hide_words_in_a_browser_does_not_hide_them_here(hidden: str) -> None:
+    page = f"<html><body>{hidden}<h1>Access Denied</h1>You don't have permission to access it. Reference #18.1</body>"
+    assert judge(403, {}, page.encode()).rule == "akamai_denied"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b'<html><meta http-equiv="refresh" content=' + b" " * 200_000,
+        b"<html><p>&#" + b"1" * 200_000 + b";",
+        b"<html>" + b"<script" * 60_000,
+        b"<html>" + b"<!--" * 100_000,
+        b"<html>" + b"<" * 400_000,
+        b"\n" * 400_000 + b"<html>captcha",
+    ],
+    ids=["spaces", "digits", "scripts", "comments", "brackets", "lines"],
+)
+def test_no_page_stalls_or_breaks_the_reader(page: bytes) -> None:
+    """Each took minutes, or raised, with a reader that goes back over what it has seen."""
+    for status in (200, 403):
+        answer = Answer(URL, status, HTML, page)
+        rules.judge(answer, TABLE, NOW)
+        assert answer.n_fields == 0
+        assert answer.sent_to == ""
 
 
 @pytest.mark.parametrize(
@@ -124,6 +158,7 @@ def test_a_page_in_utf_16_is_read() -> None:
         ("Tue, 24 Nov 2026 11:00:00 GMT", 0.0),
         ("soon", None),
         ("", None),
+        ("\xb2", None),
         ("-3", None),
         ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
     ],

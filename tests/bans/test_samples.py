@@ -59,6 +59,13 @@ def test_what_curl_prints_is_read_and_the_last_of_several_answers_counts(end: by
     assert (found.status, found.body, found.url) == (403, PAGE, "")
     assert found.headers == (("server", "cloudflare"), ("set-cookie", "a=1"), ("set-cookie", "b=2"))
     assert from_bytes(PAGE) == Sample("", 0, (), PAGE)
+    with_words = printed.replace(
+        b"Location: /x" + end + end, b"Location: /x" + end + end + b"<p>moved</p>" + end
+    )
+    assert with_words != printed
+    assert from_bytes(with_words) == found, "the words of a redirect that was followed are no page"
+    quoting = b"HTTP/1.1 403 Forbidden" + end + end + b"<pre>HTTP/1.1 200 OK" + end + b"Server: x</pre>"
+    assert from_bytes(quoting).status == 403
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,24 @@ def test_what_curl_prints_is_read_and_the_last_of_several_answers_counts(end: by
 def test_a_head_that_is_none_is_refused_in_words(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"status line|no header"):
         from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            b"* Connected to shop.example\r\n> GET / HTTP/1.1\r\n> \r\n< HTTP/1.1 403 Forbidden\r\n< \r\nx",
+            "curl -v",
+        ),
+        (b"", "empty"),
+        (b"\r\n \n", "empty"),
+    ],
+)
+def test_what_holds_no_answer_is_refused_in_words(data: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        from_bytes(data)
+    page = b"<html><pre>\n< HTTP/1.1 200 OK\n</pre></html>"
+    assert from_bytes(page).body == page, "a page about curl is a page"
 
 
 def test_no_secret_is_kept_and_what_signatures_look_at_is() -> None:

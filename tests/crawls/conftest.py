@@ -65,7 +65,7 @@ class Crawl:
     def rows(self) -> list[dict[str, Any]]:
         """All stored records."""
         out = self.folder / "out"
-        folders = list(out.iterdir()) if out.exists() else []
+        folders = [path for path in out.iterdir() if path.is_dir()] if out.exists() else []
         if not folders or not list(folders[0].glob("*.parquet")):
             return []
         return pyarrow.dataset.dataset(str(folders[0])).to_table().to_pylist()

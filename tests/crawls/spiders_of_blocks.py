@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import scrapy
@@ -12,7 +12,7 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 
 from scraper import names
 from scraper.arguments import arg
-from scraper.spider import Spider
+from scraper.spider import GoodPage, Spider
 
 
 class Sees(Spider):
@@ -62,3 +62,10 @@ def _seen(response: Response) -> dict[str, Any]:
         "rule": response.meta[names.VERDICT],
         "attempt": response.meta.get(names.ATTEMPT, 1),
     }
+
+
+class Holds(Sees):
+    """Every page of it has a heading."""
+
+    name = "holds"
+    good_page: ClassVar[dict[str, GoodPage]] = {"parse": {"css": "h1"}}

@@ -84,6 +84,7 @@ def test_a_page_must_hold_what_its_address_promises_and_only_if_its_status_says_
         "contract_url_api_json": 1,
         "contract_url_list_any_of": 1,
     }
+    assert f"  samples   {run.run_dir}/blocks\n            3 refused pages, one a rule" in run.out
     assert {path: asked[path] for path in ANSWERS} == {
         path: len(answers) for path, answers in ANSWERS.items()
     }
@@ -119,11 +120,13 @@ def test_without_a_contract_a_wall_that_nothing_marks_is_stored_and_reported_as_
     assert len(run.rows()) == 100
     (suspicion,) = run.report["suspicions"]
     assert (suspicion["word"], suspicion["site"], suspicion["of"]) == ("equal", host, 100)
-    assert suspicion["pages"] == len(walls) - 1, "the first one was like no other"
+    assert suspicion["pages"] == len(walls)
     assert run.report["stats"]["suspicions/equal"] == suspicion["pages"]
     assert run.report["blocks"] == {}
     assert suspicion["examples"][0] in run.out
     assert "one and the same" in run.out
+    assert "if it is a wall, write a contract: docs/contracts.md" in run.out
+    assert "(stored; if it is a wall, write a contract: docs/contracts.md)" in run.err
 
 
 @pytest.mark.timeout(120)

@@ -78,9 +78,13 @@ def pages(url: str) -> str:
     return "urls=" + ",".join(f"{url}p/{n}" for n in range(N_PAGES))
 
 
-def listed(run: Any) -> Counter[str]:
+def failed(run: Any) -> list[dict[str, Any]]:
     lines = (run.run_dir / "failed.jsonl").read_text(encoding="utf-8").splitlines()
-    return Counter(json.loads(line)["rule"] for line in lines)
+    return [json.loads(line) for line in lines]
+
+
+def listed(run: Any) -> Counter[str]:
+    return Counter(page["rule"] for page in failed(run))
 
 
 def test_a_site_that_refuses_for_a_while_is_waited_for(
@@ -103,6 +107,7 @@ def test_a_site_that_refuses_for_a_while_is_waited_for(
     assert 3.5 < of_site["paused_s"] < 8
     assert "paused    127.0.0.1  1 time, 4" in run.out
     assert "nothing passes at 127.0.0.1 any more (status_403): it is left alone for 4 s" in run.err
+    assert "the pause of 127.0.0.1 is over: one page is tried" in run.err
     assert "pages of 127.0.0.1 pass again" in run.err
 
 
@@ -126,7 +131,11 @@ def test_a_site_that_never_opens_again_is_given_up_while_others_go_on(
     assert refused <= 2 * (LOST + IN_FLIGHT) + 2 * 2, "two probes of two tries each"
     (of_site,) = (site for site in run.report["sites"] if site["pauses"])
     assert (of_site["site"], of_site["pauses"]) == ("127.0.0.1", 2)
-    assert "127.0.0.1 is given up, 2 pauses were in vain" in run.err
+    assert "127.0.0.1 is given up, 2 pauses were in vain (status_403)" in run.err
+    unasked = [page for page in failed(run) if page["rule"] == "site_given_up"]
+    assert {page["evidence"] for page in unasked} == {"status_403 at 127.0.0.1"}
+    assert {page["attempts"] for page in unasked} <= {0, 1}, "some had been tried once before the pause"
+    assert unasked[-1]["attempts"] == 0
     assert run.exit_code == 11, run.out
 
 

@@ -75,6 +75,13 @@ def test_a_wall_in_its_place_forbids_the_site_and_the_run_says_so(
     assert (run.outcome, run.exit_code) == ("failed_blocked", 11)
     assert "[robots_blocked]" in " ".join(run.out.split())
     assert run.report["stats"]["robots/blocked"] == 4
+    assert run.report["blocks"] == {}, "no page met one"
+    assert sum(run.report["robots"]["bans"].values()) == 4
+    assert "  robots    cloudflare_" in run.out
+    assert "-s ROBOTSTXT_OBEY=0" in run.report["verdict"]["next_step"]
+    (page, *_) = map(json.loads, (run.run_dir / "failed.jsonl").read_text().splitlines())
+    assert page["attempts"] == 0
+    assert f"given up, never asked: {page['url']} (robots_blocked: robots.txt: cloudflare_" in run.err
     assert "robots.txt of shop.example could not be had" in run.err
 
 

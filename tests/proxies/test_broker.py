@@ -96,6 +96,14 @@ def test_a_refusal_without_a_mark_counts_once_another_exit_gets_the_page() -> No
     assert good / (good + bad) < before[0] / sum(before)
 
 
+def test_a_refusal_counts_for_the_site_that_refused_wherever_the_page_was_found_at_last() -> None:
+    rules = broker(DC, HOME)
+    heard = end(rules, go(rules, pool="dc"), BARE)
+    rules.heard(go(rules, site=OTHER, pool="home"), GOOD_PAGE, 0.0, n_bytes=PAGE, refusals=[heard.refusal])
+    good, bad = rules.beliefs.shape(SHOP, "dc", 0.0)
+    assert bad > good
+
+
 def test_a_page_that_refuses_every_exit_accuses_none() -> None:
     rules = broker(DC, HOME)
     before = [rules.beliefs.shape(SHOP, name, 0.0) for name in ("dc", "home")]

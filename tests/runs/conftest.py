@@ -84,7 +84,7 @@ class Project:
 
     @property
     def env(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if key not in ("RUN_ID", "NO_COLOR")}
+        kept = {key: value for key, value in os.environ.items() if key not in ("RUN_ID", "NO_COLOR", "UV")}
         return {**kept, "PYTHONPATH": f"{self.folder}{os.pathsep}{HERE.parents[1]}", "COLUMNS": "100"}
 
     def crawl(self, spider: str, *options: str) -> Crawl:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,10 +73,15 @@ PROXIED: dict[str, Any] = {
 
 
 def report_of(
-    stats: dict[str, Any], *, seconds: float = 2472, finish_reason: str = "finished", **changes: Any
+    stats: dict[str, Any],
+    *,
+    seconds: float = 2472,
+    finish_reason: str = "finished",
+    samples: Sequence[str] = (),
+    **changes: Any,
 ) -> dict[str, Any]:
-    """Report of a run with ``stats`` that took ``seconds``; ``changes`` are of its record."""
-    facts: Facts = facts_from(stats, finish_reason, None, LIMITS)
+    """Report of a run with ``stats`` that took ``seconds`` and kept ``samples``; ``changes`` are of its record."""
+    facts: Facts = facts_from(stats, finish_reason, None, LIMITS, samples=samples)
     folder = "data/runs/books_eu-20261123T030000Z-1a2b"
     record: dict[str, Any] = {
         "run_id": "books_eu-20261123T030000Z-1a2b",

@@ -132,6 +132,19 @@ def test_the_record_names_what_is_needed_to_run_it_again(crawls: dict[str, Crawl
     assert re.fullmatch(r"endless-\d{8}T\d{6}Z-[0-9a-f]{4}", crawls["stored"].record["run_id"])
 
 
+def test_a_run_that_uv_started_is_started_again_by_uv(project: Project) -> None:
+    done = subprocess.run(
+        project.command("empty", "-s", "RUN_MIN_ITEMS=0"),
+        cwd=project.folder,
+        env={**project.env, "UV": "/usr/bin/uv"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "\n  again     uv run scrapy crawl empty " in done.stdout
+
+
 def test_scrapys_own_options_still_work(crawls: dict[str, Crawl]) -> None:
     assert len((crawls["good"].cwd / "pages.jsonl").read_text().split()) == 6  # a heading and five pages
     assert crawls["good"].err == ""

@@ -154,6 +154,25 @@ def test_pages_whose_robots_txt_had_no_answer_had_none_either() -> None:
     assert judged(stats).rule == "all_faults"
 
 
+@pytest.mark.parametrize("good", [0, 1, 70])
+def test_where_contracts_lead_the_pages_given_up_the_next_step_is_to_look_at_one(good: int) -> None:
+    """Pages of a site that was given up for them were never asked for, and change nothing."""
+    given = {"contract_parse_css": 6, "contract_url_p_json": 5, "status_403": 10, "site_given_up": 100}
+    stats = given_up(good, 121, "blocked") | {f"pages/given_up/{rule}": n for rule, n in given.items()}
+    kept = judged(stats, samples=["contract_parse_css.txt"]).next_step
+    assert kept.startswith(
+        "compare the spider's good_page with a page, blocks/contract_parse_css.txt of the run:"
+    )
+    assert "with a page that contract_parse_css refused:" in judged(stats).next_step
+    assert "another pool" in judged(stats | {"pages/given_up/status_403": 11}).next_step
+
+
+def test_a_run_whose_robots_txt_met_walls_may_be_told_to_do_without_it() -> None:
+    for name in ("robots_blocked", "robots_unreachable"):
+        stats, more, *_ = CASES[name]
+        assert "-s ROBOTSTXT_OBEY=0" in judged(stats, **more).next_step
+
+
 @pytest.mark.parametrize("name", [rule.name for rule in RULES])
 def test_each_rule_decides_its_case(name: str) -> None:
     stats, more, word, code = CASES[name]

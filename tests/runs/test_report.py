@@ -111,7 +111,30 @@ def test_suspicions_are_listed_with_their_addresses_and_three_are_named_in_the_s
         '            ("Sign in"): https://shop.example/p/7   https://shop.example/p/11',
         "            24 of 100 pages of parse /p/* at shop.example are one and the same, the others differ",
     ]
-    assert text[at + 6] == "            and 2 more kinds of pages, in the report"
+    assert text[at + 6 : at + 8] == [
+        "            and 2 more kinds of pages, in the report",
+        "            they are stored; if it is a wall, write a contract: docs/contracts.md",
+    ]
+
+
+def test_what_robots_txt_met_stands_apart_from_the_blocks_of_pages() -> None:
+    report = report_of({**good_stats(9), "robots/bans/cloudflare_challenge": 6, "robots/faults/status_503": 1})
+    assert report["blocks"] == report["faults"] == {}
+    assert report["robots"] == {"bans": {"cloudflare_challenge": 6}, "faults": {"status_503": 1}}
+    assert "  robots    cloudflare_challenge 6   status_503 1" in lines(report)
+
+
+def test_the_summary_names_the_refused_pages_that_were_kept_and_the_program_as_it_was_started() -> None:
+    folder = "data/runs/x/blocks"
+    report = report_of(
+        good_stats(9), samples=["a.txt", "b.txt"], paths={"samples": folder}, command=["uv", "run", "scrapy", "crawl", "x"]
+    )  # fmt: skip
+    assert report["samples"] == 2
+    assert lines(report)[-3:] == [
+        f"  samples   {folder}",
+        "            2 refused pages, one a rule; why: uv run scrapy bans explain <file>",
+        "  again     uv run scrapy crawl x",
+    ]
 
 
 def test_a_hundred_thousand_sites_are_folded() -> None:
@@ -230,6 +253,12 @@ def test_the_status_line_leaves_out_what_does_not_fit() -> None:
     )
     assert status_line(stats, 2472, 312.4, width=90) == full[:86]
     assert len(status_line(stats, 2472, 312.4, width=20)) <= 20
+    paused = {**stats, "pauses/sites": 1, "pauses/until_s": 1_252.0}
+    assert status_line(paused, 2472, 312.4, now_s=1_000.0, width=40) == "41m12s  1 site paused, 4m12s left"
+    assert "  2 sites paused, 0.0s left for the first  61,044 good pages" in status_line(
+        {**paused, "pauses/sites": 2}, 2472, 312.4, now_s=1_253.0, width=200
+    )
+    assert status_line({**paused, "pauses/sites": 0}, 2472, 312.4, now_s=1_000.0, width=200) == full
     assert status_line({}, 0.4, 0) == "0.4s  0 good pages, 0/min  0 records stored"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from parsel import Selector
+
+from scraper.bans import contracts
 
 PROJECT = Path(__file__).parents[2]
 
@@ -66,6 +70,27 @@ def test_a_generated_spider_crawls(template: str, generate, crawl, web) -> None:
     else:
         (tea,) = done.items
         assert (tea["title"], tea["price"], tea["currency"], tea["site"]) == ("Tea", 3.5, "EUR", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("template", "callback"), [("basic", "parse"), ("shop", "parse"), ("shop", "parse_product")]
+)
+def test_the_contract_of_a_generated_spider_refuses_a_wall_with_a_title(
+    template: str, callback: str, generate
+) -> None:
+    """And says how to try it on a page."""
+    file = generate("corner-shop", "shop.example.com", template)
+    assert "CHANGE ME" in file.read_text("utf-8")
+    assert "scrapy bans explain ADDRESS --spider corner-shop" in file.read_text("utf-8")
+    spec = importlib.util.spec_from_file_location(f"made_{template}_corner_shop", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclasses look for their annotations
+    spec.loader.exec_module(module)
+    spider = next(one for name, one in vars(module).items() if name.endswith("Spider") and name != "Spider")
+    table = contracts.parse(spider.name, spider.good_page, lambda name: hasattr(spider, name))
+    wall = "<html><title>Just a moment...</title><p>Please wait while we check your browser.</p></html>"
+    asked = table.of(callback, "https://shop.example.com/", 200)
+    assert contracts.judge(asked, wall.encode(), wall, lambda: Selector(text=wall)) is not None
 
 
 @pytest.mark.parametrize("template", ["basic", "shop"])
