@@ -190,7 +190,7 @@ BATCH_ITEM_DEADLINE_S = 30.0  # seconds one item may take in a worker; then it i
 BATCH_DRAIN_TIMEOUT_S = 60.0  # seconds to wait at the end for what is spooled
 # functions on rows, in order, with their options; the HTML itself is not stored: keep=True would
 BATCH_STEPS = ["clean", {"main_text": {"keep": False}}, "content_hash"]
-SINK = "parquet"  # parquet, jsonl, or an import path
+SINK = "parquet"  # or jsonl, csv, sqlite, postgres, a list of them, an import path: docs/sinks.md
 
 # --- runs/ ---------------------------------------------------------------------------------------------------
 RUN_HEARTBEAT_S = 10.0  # seconds between two writes of run.json

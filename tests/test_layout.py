@@ -163,4 +163,4 @@ def test_every_dependency_is_pinned_once() -> None:
         d for group in project["dependency-groups"].values() for d in group
     ]
     for line in wanted:
-        assert re.split("[>=;]", line)[0].strip().lower().replace(".", "-") in named, line
+        assert re.split(r"[\[>=;]", line)[0].strip().lower().replace(".", "-") in named, line

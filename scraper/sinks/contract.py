@@ -6,6 +6,7 @@ batch or none) and idempotent by batch id (a second commit of an id changes noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,8 +20,14 @@ Row = dict[str, Any]  # whatever JSON can hold, and bytes, datetime, date, Decim
 KNOWN = {
     "parquet": "scraper.sinks.parquet.ParquetSink",
     "jsonl": "scraper.sinks.jsonl.JsonlSink",
+    "csv": "scraper.sinks.csv.CsvSink",
+    "sqlite": "scraper.sinks.sqlite.SqliteSink",
+    "postgres": "scraper.sinks.postgres.PostgresSink",
     "memory": "scraper.sinks.memory.MemorySink",
 }
+_PASSWORD = re.compile(
+    r"://[^/?#@\s]*:[^@\s]+@|password\s*=", re.IGNORECASE
+)  # in an address or a libpq string
 
 
 @runtime_checkable
@@ -69,6 +76,10 @@ def load(specs: Any, out_dir: str, environment: Mapping[str, str]) -> Sink:
 
 
 def _load(spec: Any, out_dir: str, environment: Mapping[str, str]) -> Sink:
+    if isinstance(spec, dict) and _PASSWORD.search(str(spec)):
+        raise ConfigError(
+            "SINK", None, 'holds a password: put it into a variable and write {"url": "env:STORE_URL"}'
+        )
     found = named.find("SINK", spec, KNOWN, "sink", out_dir)
     sink = found.factory(out_dir, **named.with_env("SINK", found.options, environment))
     if not isinstance(sink, Sink):

@@ -1,36 +1,54 @@
 """I/O. JSON Lines: one part per batch while the run goes on, one ``data-*.jsonl`` when it has ended.
 
-Bytes are base64, times RFC 3339, NaN and infinity null: JSON has nothing else for them.
+Bytes are base64, times RFC 3339, NaN and infinity null: JSON has nothing else for them. Compressed parts are one zstd
+frame each; frames in a row are one zstd file.
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from scraper.errors import ConfigError
 from scraper.sinks.contract import Row
 from scraper.sinks.parts import Parts
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LEVEL = 3  # of zstd: 0.3 x of the JSON; 9 is 3 % smaller and takes 4 times as long
 _ENCODER = msgspec.json.Encoder()
+_OPTIONS: dict[int, int] = {
+    zstd.CompressionParameter.compression_level: LEVEL,
+    zstd.CompressionParameter.checksum_flag: 1,
+}
 
 
 class JsonlSink:
-    """Rows as lines of JSON in ``out_dir``."""
+    """Rows as lines of JSON in ``out_dir``. ``compress``: "zstd" (``data-*.jsonl.zst``) or nothing."""
 
     name = "jsonl"
     preload: tuple[str, ...] = ()
 
-    def __init__(self, out_dir: str) -> None:
-        self._parts = Parts(out_dir, "jsonl")
+    def __init__(self, out_dir: str, *, compress: str = "") -> None:
+        if compress not in ("", "zstd"):
+            raise ConfigError("SINK", compress, 'jsonl: compress is "zstd" or ""')
+        self._parts = Parts(out_dir, "jsonl.zst" if compress else "jsonl")
+        self._compress = bool(compress)
 
     def prepare(self) -> None:
         self._parts.prepare()
 
     def commit(self, batch_id: str, rows: list[Row]) -> None:
-        self._parts.add(batch_id, lambda path: _write(path, rows))
+        lines = _ENCODER.encode_lines(rows)
+        data = zstd.compress(lines, options=_OPTIONS) if self._compress else lines
+        self._parts.add(batch_id, lambda path: _write(path, data))
 
     def finish(self) -> None:
         self._parts.merge(_merge)
@@ -39,8 +57,8 @@ class JsonlSink:
         pass
 
 
-def _write(path: Path, rows: list[Row]) -> None:
-    path.write_bytes(_ENCODER.encode_lines(rows))
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def _merge(files: list[Path], new_path: Callable[[], Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scraper.sinks.contract import Row
+from scraper.sinks.contract import Row, check
 
 
 class MemorySink:
@@ -18,6 +18,8 @@ class MemorySink:
         pass
 
     def commit(self, batch_id: str, rows: list[Row]) -> None:
+        for row in rows:
+            check(row)
         self.batches.setdefault(batch_id, list(rows))
 
     def finish(self) -> None:

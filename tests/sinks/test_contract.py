@@ -19,7 +19,7 @@ def test_known_names_and_import_paths_load() -> None:
     ("spec", "words"),
     [
         ("parqet", "did you mean 'parquet'"),
-        ("nothing_like_it", "known: parquet, jsonl, memory"),
+        ("nothing_like_it", "known: parquet, jsonl, csv, sqlite, postgres, memory"),
         ("no.such.Module", "cannot be imported"),
         ("scraper.sinks.memory.Nothing", "cannot be imported"),
         ("pathlib.Path", "is not a sink"),

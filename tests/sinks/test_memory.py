@@ -9,9 +9,12 @@ from tests.contracts.sink import SinkContract
 
 
 class TestMemory(SinkContract):
-    def build(self, folder: Path) -> Sink:
-        return MemorySink(str(folder))
+    outlives = False
+
+    def spec(self, folder: Path) -> Any:
+        return "memory"
 
     def read(self, sink: Sink, folder: Path) -> list[dict[str, Any]]:
         assert isinstance(sink, MemorySink)
-        return [row for rows in sink.batches.values() for row in rows]
+        rows = [row for batch in sink.batches.values() for row in batch]
+        return [{name: value for name, value in row.items() if value is not None} for row in rows]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def concatenate(files: list[Path], new_path: Callable[[], Path]) -> None:
 
 
 @pytest.mark.parametrize("deed", ["rename", "unlink"])
-@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("at", range(7))
 def test_a_merge_that_is_cut_off_is_completed_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str, at: int
 ) -> None:
@@ -63,6 +64,14 @@ def test_what_killed_workers_left_is_removed_at_the_next_start(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part-b0.txt", "part-b1.txt", "part-b2.txt"]
 
 
+def test_what_killed_workers_left_is_not_in_the_folder_when_the_run_has_ended(tmp_path: Path) -> None:
+    """polars refuses a folder with anything else in it."""
+    parts = parts_with_three(tmp_path)
+    (tmp_path / ".part-b1.txt.123.tmp").write_text("half")
+    parts.merge(concatenate)
+    assert [path.name for path in tmp_path.iterdir()] == ["data-001-00000.txt"]
+
+
 def test_a_part_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     """An error while writing leaves no file behind."""
     parts = parts_with_three(tmp_path)
@@ -74,3 +83,33 @@ def test_a_part_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         parts.add("b9", fail)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def write_3(path: Path) -> None:
+    path.write_text("3\n")
+
+
+def test_the_manifest_lists_the_files_and_the_batches_in_them(tmp_path: Path) -> None:
+    """Beside the folder, so that readers of the folder find nothing but data in it; over several merges."""
+    parts = parts_with_three(tmp_path / "out")
+    parts.merge(concatenate)
+    parts.add("b3", write_3)
+    parts.merge(concatenate)
+    assert parts.manifest == tmp_path / "out.txt.manifest.json"
+    assert json.loads(parts.manifest.read_text()) == {
+        "files": {"data-002-00000.txt": 8},
+        "batches": ["b0", "b1", "b2", "b3"],
+    }
+
+
+def test_a_merge_that_fails_leaves_the_parts_and_no_half_file(tmp_path: Path) -> None:
+    """On a full disk, what was written so far would be in the way of the next try."""
+    parts = parts_with_three(tmp_path)
+
+    def fail(files: list[Path], new_path: Callable[[], Path]) -> None:
+        new_path().write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        parts.merge(fail)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-b0.txt", "part-b1.txt", "part-b2.txt"]
