@@ -158,7 +158,9 @@ TLS_CA_FILE = ""  # PEM file of further authorities to trust beside the system's
 
 # --- bans/ ---------------------------------------------------------------------------------------------------
 BAN_MAX_ATTEMPTS = 6  # tries at one page over all causes; then it is listed in failed.jsonl
-BAN_SIGNATURES_FILE = ""  # TOML file of signatures of your own, and of shipped ones to switch off (docs/blocks.md)
+BAN_SIGNATURES_FILE = (
+    ""  # TOML file of signatures of your own, and of shipped ones to switch off (docs/blocks.md)
+)
 BAN_SAMPLES = 50  # rules of which a run keeps the first refused page in blocks/, up to 512 KB each; 0: none
 BAN_RETRY_PRIORITY = 10  # added to the priority of a page that is tried again: its identity is still warm
 BAN_RETRY_AFTER_MAX_S = 120.0  # seconds; a site that asks for longer waits is asked again after this

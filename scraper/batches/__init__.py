@@ -1,6 +1,6 @@
 """Items to worker processes: nothing lost, nothing doubled, whoever is killed.
 
-encode.py   RULE  an item of any kind -> bytes            steps.py     RULE  what happens to a row in a worker
+encode.py   RULE  an item of any kind -> bytes            steps.py     RULE  what a step is; jobs/: the steps
 batcher.py  RULE  when a batch is full enough             wire.py      RULE  what crawler and worker say
 spool.py    I/O   the log on disk that is the transport   ledger.py    I/O   what became of each batch
 worker.py   I/O   one batch: read, steps, sink, answer    pool.py      I/O   starts and watches the workers

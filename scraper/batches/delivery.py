@@ -8,6 +8,7 @@ names of docs/stats.md.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable
@@ -72,8 +73,11 @@ class Delivery:
         """
         options = self._options
         self._loop = asyncio.get_running_loop()
-        steps.load(options.job.steps)
-        sink = contract.load(options.job.sink, options.job.out_dir, os.environ)
+        job = dataclasses.replace(options.job, run_dir=str(options.run_dir))
+        loaded = worker.steps_of(job)
+        for one in loaded:
+            one.step.prepare()
+        sink = contract.load(job.sink, job.out_dir, os.environ)
         try:
             sink.prepare()
         except OSError as error:
@@ -86,15 +90,15 @@ class Delivery:
         if options.workers:
             self._pool: Pool | InlinePool = Pool(
                 self._loop,
-                options.job,
+                job,
                 options.workers,
                 self._spool.folder,
                 self,
-                sink.preload,
+                (*sink.preload, *steps.preloads(loaded)),
                 options.item_deadline_s,
             )
         else:
-            self._pool = InlinePool(self._loop, options.job, self)
+            self._pool = InlinePool(self._loop, job, self)
         await self._pool.start()
         if self._spool.torn_bytes:
             self._count("batches/torn_bytes", self._spool.torn_bytes)
@@ -177,6 +181,8 @@ class Delivery:
         for reason, n in ack.dropped.items():
             self._count("batches/duplicate" if reason == steps.DUPLICATE else "batches/dropped", n)
             self._count(f"batches/dropped/{reason}", n)
+        for name, ns in ack.step_ns.items():
+            self._count(f"batches/step_s/{name}", ns / 1e9)
         self.unfinished -= batch.n - len(batch.skip)
         self.backlog -= batch.size
         self._let_in()

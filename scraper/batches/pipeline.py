@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.exceptions import DropItem
 from scrapy.utils.reactor import is_asyncio_reactor_installed
 
-from scraper.batches import encode, steps, wire
+from scraper.batches import encode, wire
 from scraper.batches.batcher import Limits
 from scraper.batches.delivery import Delivery, Options
 from scraper.batches.middleware import ORIGIN, OriginMiddleware, OriginProcessor
-from scraper.batches.worker import Job
+from scraper.batches.worker import Job, steps_of
 from scraper.errors import ConfigError
 from scraper.options import read
 from scraper.sinks import contract
@@ -51,7 +51,7 @@ def options_from(settings: Any) -> PipelineOptions:
         sink=_listed(settings, "SINK"),
         out_dir=str(Path(_given(settings, "OUT_DIR")).absolute()),
     )
-    steps.load(job.steps)
+    steps_of(job)
     contract.load(job.sink, job.out_dir, os.environ)
     items = read(settings, "BATCH_ITEMS", int, at_least=1)
     if items > wire.MAX_ITEMS:

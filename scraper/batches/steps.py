@@ -1,9 +1,10 @@
-"""RULE. What happens to a row in a worker: functions, named in the setting ``BATCH_STEPS``, in that order.
+"""RULE. What a step is, and how the ones that the setting ``BATCH_STEPS`` names are found, checked and built.
 
-A step is ``step(row, *, option=default) -> row``, run by workers at least once per item (so it must be
-deterministic). It returns the row (the same or a new dict), or None to drop the item, or raises `Drop` to
-drop it with a reason. Any other exception makes a dead letter of this one item. A setting is a list of
-names with or without options:
+A step is a function ``step(row, *, option=default) -> row``, or, if it has something to set up or to check, a class:
+a `RowStep`, or a `BatchStep` for what rows of several workers have in common. Workers run the steps in their order, each over
+all rows of a batch, at least once per row (so a step must be deterministic). A row's step returns the row (the same or a
+new dict), or None to drop the item, or raises `Drop` to drop it with a reason, or `Refuse` to make a dead letter of it. Any
+other exception makes a dead letter too, with its traceback.
 
     BATCH_STEPS = ["clean", {"content_hash": {"fields": ["title", "price"]}}, "mypackage.prices.in_euro"]
 """
@@ -11,21 +12,31 @@ names with or without options:
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import importlib.util
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-import xxhash
-
 from scraper import named
+from scraper.errors import ConfigError
 
 Row = dict[str, Any]
 DUPLICATE = "duplicate"  # the reason to drop that the run's books count on its own
 
-_BLANK = re.compile(r"[^\S\n]+")
-_EMPTY_LINES = re.compile(r"\n{3,}")
+KNOWN = {
+    "clean": "scraper.batches.jobs.tidy.clean",
+    "redact": "scraper.batches.jobs.tidy.Redact",
+    "content_hash": "scraper.batches.jobs.tidy.ContentHash",
+    "main_text": "scraper.batches.jobs.pages.MainText",
+    "structured_data": "scraper.batches.jobs.pages.StructuredData",
+    "language": "scraper.batches.jobs.pages.Language",
+    "price": "scraper.batches.jobs.values.Price",
+    "date": "scraper.batches.jobs.values.Date",
+    "schema": "scraper.batches.jobs.schema.Schema",
+    "dedupe_exact": "scraper.batches.jobs.dedupe.DedupeExact",
+    "dedupe_near": "scraper.batches.jobs.dedupe.DedupeNear",
+}
 
 
 class Drop(Exception):
@@ -36,81 +47,113 @@ class Drop(Exception):
         self.reason = reason
 
 
-def clean(row: Row, *, skip: Iterable[str] = ("body", "html")) -> Row:
-    """Strings without outer blanks, inner runs as one space, at most one empty line; an empty one becomes None.
+class Refuse(Exception):
+    """Raised by a step: this row is wrong, which is no fault of the step. It becomes a dead letter with ``reason``."""
 
-    Also inside lists and dicts. Not the fields named in ``skip``, nor our own columns (``_...``).
-    """
-    kept = frozenset(skip)
-    return {n: v if n in kept or n[0:1] == "_" else _cleaned(v) for n, v in row.items()}
-
-
-def content_hash(row: Row, *, fields: Iterable[str] = (), into: str = "content_hash") -> Row:
-    """xxh3 (128 bits, hex) of the named fields, by default of all but our own: equal content, equal hash, in
-    any run.
-    """
-    names = sorted(fields) or sorted(name for name in row if name[0:1] != "_" and name != into)
-    state = xxhash.xxh3_128()
-    for name in names:
-        value = row.get(name)
-        raw = value if isinstance(value, bytes) else msgspec.json.encode(value, order="sorted")
-        state.update(f"{name}={len(raw)}:".encode())
-        state.update(raw)
-    row[into] = state.hexdigest()
-    return row
-
-
-def main_text(
-    row: Row, *, source: Iterable[str] = ("body", "html"), into: str = "main_text", keep: bool = True
-) -> Row:
-    """The main content of a page as text (resiliparse, 0.3 ms for 10 kB), from the first of ``source`` it has.
-
-    Bytes are decoded by their meta charset, else by a guess. ``keep=False`` drops the source field then.
-    """
-    from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.encoding import bytes_to_str, detect_encoding
-
-    field = next((name for name in source if row.get(name)), None)
-    if field is None:
-        return row
-    page = row[field]
-    if isinstance(page, bytes):
-        page = bytes_to_str(page, detect_encoding(page, from_html_meta=True) or "utf-8")
-    row[into] = extract_plain_text(page, main_content=True, preserve_formatting=True)
-    if not keep:
-        del row[field]
-    return row
-
-
-KNOWN = {name: f"scraper.batches.steps.{name}" for name in ("clean", "content_hash", "main_text")}
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run keeps its things: ``run_dir`` its spool and indexes, ``out_dir`` its records. ``environment``: for options
+    "env:NAME".
+    """
+
+    run_dir: str = ""
+    out_dir: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 class Step:
-    """A step with its options bound."""
+    """What `RowStep` and `BatchStep` have in common: built as ``Class(place, *, option=default)`` at the start, in the crawler and
+    in every worker. ``__init__`` checks the options (ConfigError) and is cheap; heavy things belong into `open`.
+    """
+
+    preload: tuple[str, ...] = ()  # modules that workers need: imported once, before they are forked
+
+    def prepare(self) -> None:
+        """Once per start, in the crawler, before any worker: make what the workers share."""
+
+    def open(self) -> None:
+        """Once in each worker, before its first batch: load a model, connect."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class RowStep(Step):
+    """A step on one row at a time."""
+
+    def run(self, row: Row) -> Row | None:
+        raise NotImplementedError
+
+
+class BatchStep(Step):
+    """A step on what several rows, batches and workers have in common. It changes no row, it only sorts some out.
+
+    A batch that is delivered again comes with the same id and the same rows, and must have the same end.
+    """
+
+    def look(self, row: Row) -> Any:
+        """What `judge` has to know of the row. Raises as a row's step does."""
+        raise NotImplementedError
+
+    def judge(self, batch: str, looks: Mapping[int, Any]) -> dict[int, str]:
+        """The rows to drop, each with its reason, by index. An exception holds the whole batch back, as one of a sink does."""
+        raise NotImplementedError
+
+    def stored(self, batch: str, kept: Collection[int]) -> None:
+        """The rows ``kept`` of the batch that was judged last are in the sink."""
+
+
+class _Function(RowStep):
+    def __init__(self, function: Callable[[Row], Row | None]) -> None:
+        self._function = function
+
+    def run(self, row: Row) -> Row | None:
+        return self._function(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A step with its options bound, under the name that it has in the setting."""
 
     name: str
-    run: Callable[[Row], Row | None]
+    step: RowStep | BatchStep
 
 
-def load(specs: Iterable[Any]) -> list[Step]:
-    """The steps of ``BATCH_STEPS``; ConfigError names the one that is unknown or has a wrong option, and the
-    way out.
+def load(specs: Iterable[Any], place: Place) -> list[Loaded]:
+    """The steps of ``BATCH_STEPS``, neither prepared nor opened; ConfigError names the one that is unknown, has a wrong option
+    or misses a library, and the way out.
     """
-    return [_load(spec) for spec in specs]
+    return [_load(spec, place) for spec in specs]
 
 
-def _load(spec: Any) -> Step:
-    step = named.find("BATCH_STEPS", spec, KNOWN, "step", {})
-    return Step(step.name, functools.partial(step.factory, **step.options))
+def preloads(loaded: Iterable[Loaded]) -> tuple[str, ...]:
+    """The modules to import before workers are forked."""
+    return tuple(dict.fromkeys(module for one in loaded for module in one.step.preload))
 
 
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        lines = (line.strip() for line in _BLANK.sub(" ", value).split("\n"))
-        return _EMPTY_LINES.sub("\n\n", "\n".join(lines).strip()) or None
-    if isinstance(value, list):
-        return [_cleaned(inner) for inner in value]
-    if isinstance(value, dict):
-        return {name: _cleaned(inner) for name, inner in value.items()}
-    return value
+def need(step: str, module: str, extra: str) -> tuple[str, ...]:
+    """``(module,)`` if it is installed; else ConfigError names the extra that brings it. Does not import it."""
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError("BATCH_STEPS", step, f'needs {module}, an extra: pip install "scraper[{extra}]"')
+    return (module,)
+
+
+def _load(spec: Any, place: Place) -> Loaded:
+    found = named.find("BATCH_STEPS", spec, KNOWN, "step", {})
+    options = named.with_env("BATCH_STEPS", found.options, place.environment)
+    is_class = inspect.isclass(found.factory)
+    if not is_class:
+        return Loaded(found.name, _Function(functools.partial(found.factory, **options)))
+    step = found.factory(place, **options)
+    if not isinstance(step, (RowStep, BatchStep)):
+        raise ConfigError(
+            "BATCH_STEPS",
+            found.name,
+            "a step that is a class must be a RowStep or BatchStep of scraper.batches.steps",
+        )
+    return Loaded(found.name, step)

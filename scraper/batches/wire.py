@@ -49,6 +49,7 @@ class Ack(msgspec.Struct, frozen=True, tag=True):
     stored: int
     dropped: dict[str, int]  # reason -> items
     dead: list[Dead]
+    step_ns: dict[str, int] = {}  # nanoseconds in each step, by its name
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

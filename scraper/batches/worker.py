@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import functools
 import mmap
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scraper.batches import spool, steps, wire
 from scraper.errors import SinkError
@@ -32,41 +33,58 @@ NICE = 10  # measured: with workers at 15 the crawl is 1.7 times faster than wit
 TRIES = 3  # of a commit
 BACKOFF_S = 0.5  # before the second try, three times as long before the third: 2 s in all
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every batch of a run gets: ``BATCH_STEPS``, ``SINK``, and the folder for the records."""
+    """What every batch of a run gets: ``BATCH_STEPS``, ``SINK``, the folder for the records, and that of the run, where steps
+    keep what they know.
+    """
 
     steps: list[Any]
     sink: Any
     out_dir: str
+    run_dir: str = ""
+
+
+def steps_of(job: Job) -> list[steps.Loaded]:
+    """Its steps, neither prepared nor opened. ConfigError if one is wrong."""
+    return steps.load(job.steps, steps.Place(job.run_dir, job.out_dir, os.environ))
 
 
 class Runner:
     """Delivers batches. ConfigError if a step or the sink does not load."""
 
     def __init__(self, job: Job) -> None:
-        self._steps = steps.load(job.steps)
+        self._steps = steps_of(job)
         self._sink = contract.load(job.sink, job.out_dir, os.environ)
+        for loaded in self._steps:
+            loaded.step.open()
 
     def deliver(self, order: wire.Order, mark: Callable[[int], None]) -> wire.Ack | wire.Failed:
-        """Store the batch; ``mark(index)`` is called before each item, and with COMMITTING before the sink."""
-        rows: dict[int, contract.Row] = {}
-        dropped: dict[str, int] = {}
-        dead: list[wire.Dead] = []
-        for index, payload in enumerate(spool.read_batch(order.path, order.start, order.end, order.n)):
-            if index not in order.skip:
-                mark(index)
-                outcome = self._row(index, payload)
-                if isinstance(outcome, dict):
-                    rows[index] = outcome
-                elif isinstance(outcome, wire.Dead):
-                    dead.append(outcome)
-                else:
-                    dropped[outcome] = dropped.get(outcome, 0) + 1
-        mark(wire.COMMITTING)
-        cause = self._commit(order.batch, rows, dead)
-        return wire.Failed(order.batch, cause) if cause else wire.Ack(order.batch, len(rows), dropped, dead)
+        """Store the batch. ``mark(index)`` is called before each item, in each step, and with COMMITTING before anything that is
+        about the batch as a whole.
+        """
+        batch = _Batch(mark)
+        try:
+            for index, payload in enumerate(spool.read_batch(order.path, order.start, order.end, order.n)):
+                if index not in order.skip:
+                    batch.decode(index, payload)
+            for loaded in self._steps:
+                began_ns = time.perf_counter_ns()
+                self._apply(loaded, order.batch, batch)
+                spent_ns = time.perf_counter_ns() - began_ns
+                batch.step_ns[loaded.name] = batch.step_ns.get(loaded.name, 0) + spent_ns
+            mark(wire.COMMITTING)
+            self._commit(order.batch, batch.rows, batch.dead)
+            for loaded in self._steps:
+                if isinstance(loaded.step, steps.BatchStep):
+                    confirm = functools.partial(loaded.step.stored, order.batch, batch.rows.keys())
+                    _tried(f"step {loaded.name}", order.batch, confirm)
+        except _NotStored as error:
+            return wire.Failed(order.batch, str(error))
+        return wire.Ack(order.batch, len(batch.rows), batch.dropped, batch.dead, batch.step_ns)
 
     def finish(self) -> str | None:
         """Let the sink finish; return why it could not."""
@@ -78,49 +96,39 @@ class Runner:
 
     def close(self) -> None:
         self._sink.close()
+        for loaded in self._steps:
+            loaded.step.close()
 
-    def _row(self, index: int, payload: bytes | None) -> contract.Row | wire.Dead | str:
-        """The row, or the dead letter, or the reason to drop the item."""
-        if payload is None:
-            return wire.Dead(index, "spool", "damaged in the spool: its checksum does not fit")
-        name = "decode"
-        try:
-            row = wire.decode_row(payload)
-            for step in self._steps:
-                name = step.name
-                result = step.run(row)
-                if result is None:
-                    return name
-                if not isinstance(result, dict):
-                    raise TypeError(f"the step returned {type(result).__name__}, not a dict or None")
-                row = result
-        except steps.Drop as drop:
-            return drop.reason
-        except Exception as error:  # noqa: BLE001  # a step's error is this item's dead letter
-            return wire.Dead(index, name, f"{type(error).__name__}: {error}", traceback.format_exc())
-        return row
+    def _apply(self, loaded: steps.Loaded, name: str, batch: _Batch) -> None:
+        """One step over the batch; _NotStored if it cannot judge it."""
+        step = loaded.step
+        if isinstance(step, steps.RowStep):
+            batch.change(loaded.name, step.run)
+            return
+        judge = functools.partial(step.judge, name, batch.each(loaded.name, step.look))
+        batch.mark(wire.COMMITTING)
+        for index, reason in _tried(f"step {loaded.name}", name, judge).items():
+            batch.drop(index, reason)
 
-    def _commit(self, batch: str, rows: dict[int, contract.Row], dead: list[wire.Dead]) -> str | None:
-        """Store the rows, those that no sink can hold become dead letters; return why the sink cannot."""
-        cause, tries = "", 0
-        while tries < TRIES:
-            if tries:
-                time.sleep(BACKOFF_S * 3 ** (tries - 1))
+    def _commit(self, name: str, rows: dict[int, contract.Row], dead: list[wire.Dead]) -> None:
+        """Store the rows, those that no sink can hold become dead letters. _NotStored if the sink cannot."""
+
+        def commit() -> None:
             try:
                 if rows:
-                    self._sink.commit(batch, list(rows.values()))
-                return None
-            except (OSError, SinkError) as error:
-                cause = str(error)
-            except Exception as error:  # noqa: BLE001  # a sink's libraries raise what they like
-                cause = f"{type(error).__name__}: {error}"
-                if unstorable := self._unstorable(rows):
-                    for letter in unstorable:
-                        del rows[letter.index]
-                    dead += unstorable
-                    continue
-            tries += 1
-        return str(SinkError(self._sink.name, batch, cause))
+                    self._sink.commit(name, list(rows.values()))
+            except (OSError, SinkError):
+                raise
+            except Exception:
+                unstorable = self._unstorable(rows)
+                if not unstorable:
+                    raise
+                for letter in unstorable:
+                    del rows[letter.index]
+                dead.extend(unstorable)
+                commit()
+
+        _tried(f"sink {self._sink.name}", name, commit)
 
     def _unstorable(self, rows: dict[int, contract.Row]) -> list[wire.Dead]:
         found = []
@@ -131,6 +139,79 @@ class Runner:
                 reason = f"{type(error).__name__}: {error}"
                 found.append(wire.Dead(index, f"sink {self._sink.name}", reason, traceback.format_exc()))
         return found
+
+
+class _NotStored(Exception):
+    """The batch has to stay in the spool."""
+
+
+class _Batch:
+    """The rows of a batch on their way through the steps; what becomes of those that do not reach the sink."""
+
+    def __init__(self, mark: Callable[[int], None]) -> None:
+        self.mark = mark
+        self.rows: dict[int, contract.Row] = {}
+        self.dropped: dict[str, int] = {}
+        self.dead: list[wire.Dead] = []
+        self.step_ns: dict[str, int] = {}
+
+    def decode(self, index: int, payload: bytes | None) -> None:
+        if payload is None:
+            self.dead.append(wire.Dead(index, "spool", "damaged in the spool: its checksum does not fit"))
+        else:
+            try:
+                self.rows[index] = wire.decode_row(payload)
+            except Exception as error:  # noqa: BLE001  # whatever is wrong, it is with this item
+                reason = f"{type(error).__name__}: {error}"
+                self.dead.append(wire.Dead(index, "decode", reason, traceback.format_exc()))
+
+    def each(self, name: str, look: Callable[[contract.Row], Any]) -> dict[int, Any]:
+        """What ``look`` makes of each row; a row that it raises on is a row no more."""
+        found = {}
+        for index, row in list(self.rows.items()):
+            self.mark(index)
+            try:
+                found[index] = look(row)
+            except steps.Drop as drop:
+                self.drop(index, drop.reason)
+            except steps.Refuse as refusal:
+                self.bury(index, name, refusal.reason)
+            except Exception as error:  # noqa: BLE001  # a step's error is this item's dead letter
+                self.bury(index, name, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return found
+
+    def change(self, name: str, step: Callable[[contract.Row], contract.Row | None]) -> None:
+        """Each row becomes what the step returns."""
+        for index, result in self.each(name, step).items():
+            if isinstance(result, dict):
+                self.rows[index] = result
+            elif result is None:
+                self.drop(index, name)
+            else:
+                wrong = f"TypeError: the step returned {type(result).__name__}, not a dict or None"
+                self.bury(index, name, wrong)
+
+    def drop(self, index: int, reason: str) -> None:
+        del self.rows[index]
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def bury(self, index: int, step: str, reason: str, trace: str = "") -> None:
+        del self.rows[index]
+        self.dead.append(wire.Dead(index, step, reason, trace))
+
+
+def _tried(who: str, batch: str, call: Callable[[], _T]) -> _T:
+    """What ``call`` returns, on the last of TRIES at the latest; _NotStored says why not."""
+    for number in range(1, TRIES + 1):
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001  # libraries of sinks and steps raise what they like
+            cause = (
+                str(error) if isinstance(error, OSError | SinkError) else f"{type(error).__name__}: {error}"
+            )
+        if number < TRIES:
+            time.sleep(BACKOFF_S * 3 ** (number - 1))
+    raise _NotStored(f"{who}: batch {batch} not stored: {cause}")
 
 
 def main(sock: socket.socket, job: Job, cell_path: str, trace_path: str) -> None:

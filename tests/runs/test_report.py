@@ -118,7 +118,9 @@ def test_suspicions_are_listed_with_their_addresses_and_three_are_named_in_the_s
 
 
 def test_what_robots_txt_met_stands_apart_from_the_blocks_of_pages() -> None:
-    report = report_of({**good_stats(9), "robots/bans/cloudflare_challenge": 6, "robots/faults/status_503": 1})
+    report = report_of(
+        {**good_stats(9), "robots/bans/cloudflare_challenge": 6, "robots/faults/status_503": 1}
+    )
     assert report["blocks"] == report["faults"] == {}
     assert report["robots"] == {"bans": {"cloudflare_challenge": 6}, "faults": {"status_503": 1}}
     assert "  robots    cloudflare_challenge 6   status_503 1" in lines(report)
