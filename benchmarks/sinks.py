@@ -158,7 +158,7 @@ def candidates(stack: ExitStack) -> Iterator[tuple[str, Way]]:
         "sqlite, synchronous NORMAL": {"sqlite": {"synchronous": "NORMAL"}},
         "sqlite, by key": {"sqlite": {"key": ["site", "sku"]}},
     }.items():
-        yield name, lambda b, f, spec=spec: sink(spec, b, f)  # type: ignore[misc]
+        yield name, lambda b, f, spec=spec: sink(spec, b, f)  # type: ignore[misc]  # a lambda with a default has no type
     server = stack.enter_context(running())
     yield "postgres", lambda b, f: postgres(server, [], b, f)
     yield "postgres, by key", lambda b, f: postgres(server, ["site", "sku"], b, f)

@@ -37,7 +37,7 @@ def contract() -> None:
 
     def parsing() -> Selector:
         found = Selector(text=PAGE)
-        found.root  # noqa: B018
+        found.root  # noqa: B018  # parsed when asked for
         return found
 
     selector = parsing()

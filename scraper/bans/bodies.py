@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable
 
 from scrapy import Request
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.exceptions import IgnoreRequest
-from scrapy.http import HtmlResponse, Response, TextResponse
+from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
+from scrapy.selector import Selector
 
 from scraper.bans.completeness import UNDECODABLE_ERRORS, is_whole
 from scraper.extract.document import ordinary_until
 
 logger = logging.getLogger(__name__)
 
+_SIGN = re.compile(
+    r"[\ufeff\s]*<"
+)  # of markup, for a page whose content type says JSON, plain text or nothing
 CUT = "body_cut"  # response flag: the compressed body ends before its encoding says
 TRAP = "cut_before_a_trap"  # response flag: what follows would have stalled the parser
 TRAP_BYTES = 128 * 1024  # of a body; a shorter one cannot stall the parser for more than about 0.5 s
@@ -62,3 +68,21 @@ def without_traps(response: Response) -> Response:
     if end == len(response.text):
         return response
     return response.replace(body=response.text[:end], encoding="utf-8", flags=[*response.flags, TRAP])
+
+
+def text_of(response: Response) -> str:
+    """The decoded body; "" of a binary one."""
+    return response.text if isinstance(response, TextResponse) else ""
+
+
+def selector_of(response: Response) -> Callable[[], Selector] | None:
+    """Called for a selector of the page's markup, whatever its content type says; None for a page that has none.
+
+    That of HTML and XML is the response's own: what is parsed for a contract, the callback need not parse again.
+    """
+    if isinstance(response, HtmlResponse | XmlResponse):
+        return lambda: response.selector
+    text = text_of(response)
+    if _SIGN.match(text):
+        return lambda: Selector(text=text, type="html")
+    return None

@@ -7,7 +7,6 @@ body after CheckedCompression (590) has decompressed it and before a meta refres
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -24,14 +23,13 @@ from scrapy.exceptions import (
     ResponseDataLossError,
     StopDownload,
 )
-from scrapy.http import Headers, HtmlResponse, Response, TextResponse, XmlResponse
-from scrapy.selector import Selector
+from scrapy.http import Headers, HtmlResponse, Response, TextResponse
 from scrapy.utils.response import get_meta_refresh
 
 from scraper import names
 from scraper.bans import contracts, pages, pauses, reactions, rules, tries
 from scraper.bans.answers import Answer
-from scraper.bans.bodies import CUT, TOO_LARGE, UNDECODABLE, readable, without_traps
+from scraper.bans.bodies import CUT, TOO_LARGE, UNDECODABLE, readable, selector_of, text_of, without_traps
 from scraper.bans.forbidden import Forbidden
 from scraper.bans.pages import is_page, is_robots
 from scraper.bans.pausing import SitePauses
@@ -41,14 +39,11 @@ from scraper.options import read
 from scraper.verdicts import BLOCKED, FAULT, GONE, GOOD, RATE_LIMITED, SITE_ERROR, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrapy.crawler import Crawler
 
 logger = logging.getLogger(__name__)
 
 STOP_BYTES = 16 * 1024  # of a body; a shorter one is on its way before we could stop it
-_SIGN = re.compile(r"[\ufeff\s]*<")  # of markup, for a page whose content type says nothing or plain text
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (TargetRefused, "target_refused"),
     (CertificateRefused, "certificate_refused"),
@@ -338,7 +333,7 @@ class BodyPhase(_Judge):
                 GOOD, "sent_on", proven=False
             )  # the page that it leads to is asked for what it holds
         asked = self.contracts.of(contracts.callback_name(request.callback), request.url, response.status)
-        return self._broken(asked, response) or verdict
+        return contracts.judge(asked, response.body, text_of(response), selector_of(response)) or verdict
 
     def _is_sent_on(self, request: Request, response: Response) -> bool:
         """Whether Scrapy's MetaRefreshMiddleware (580) will follow it. What it reads here it does not read again."""
@@ -354,20 +349,6 @@ class BodyPhase(_Judge):
         except ValueError:
             return False
         return bool(url) and wait_s is not None and wait_s < settings.getint("METAREFRESH_MAXDELAY")
-
-    @staticmethod
-    def _broken(asked: list[contracts.Contract], response: Response) -> Verdict | None:
-        if not isinstance(response, TextResponse):
-            return contracts.judge(asked, response.body, "", None)
-        selector: Callable[[], Selector] | None = None
-        if isinstance(response, HtmlResponse | XmlResponse):
-            # the selector is the response's own: what is parsed here, the callback need not parse again
-            selector = lambda: response.selector  # noqa: E731
-        elif _SIGN.match(
-            response.text
-        ):  # markup whose content type says JSON, or nothing: its own selector is none for markup
-            selector = lambda: Selector(text=response.text, type="html")  # noqa: E731
-        return contracts.judge(asked, response.body, response.text, selector)
 
 
 def _unjudged(request: Request, error: Exception) -> Verdict:

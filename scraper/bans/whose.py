@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
-from scrapy.selector import Selector
+from scrapy.http import Response
 from scrapy.spiderloader import get_spider_loader
 
 from scraper.bans import contracts, samples
+from scraper.bans.bodies import selector_of, text_of
 from scraper.bans.wording import row, short
 from scraper.errors import ConfigError
 from scraper.verdicts import Verdict
@@ -68,7 +68,7 @@ class Whose:
             if self.contracts.of(self.callback, response.url, 200):
                 why = f"not asked: status {response.status}"
             return None, (row("contract", why),)
-        broken = contracts.judge(asked, response.body, _text(response), _selector(response))
+        broken = contracts.judge(asked, response.body, text_of(response), selector_of(response))
         names = " and ".join(contract.name for contract in asked)
         said = f"lacks {short(broken.evidence)}" if broken else "holds"
         return broken, (row("contract", f"{names} of spider {self.spider}: {said}"),)
@@ -78,16 +78,3 @@ class Whose:
         if rule.startswith("contract_") and self.contracts is None:
             return "give its --spider and --callback"
         return "what decides has changed since, or the sample does not hold all that was seen"
-
-
-def _text(response: Response) -> str:
-    return response.text if isinstance(response, TextResponse) else ""
-
-
-def _selector(response: Response) -> Any:
-    """Called for a selector; None for what is no markup."""
-    if isinstance(response, HtmlResponse | XmlResponse):
-        return lambda: response.selector
-    if (text := _text(response)).lstrip("\ufeff \t\r\n").startswith("<"):
-        return lambda: Selector(text=text, type="html")
-    return None

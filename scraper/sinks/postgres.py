@@ -145,7 +145,7 @@ class PostgresSink:
 
     def _insert(self, connection: psycopg.Connection[Any], batch_id: str, rows: list[Row]) -> None:
         added = connection.execute(
-            f"INSERT INTO {self._batches.replace('%', '%%')} VALUES (%s, %s) ON CONFLICT DO NOTHING",  # noqa: S608
+            f"INSERT INTO {self._batches.replace('%', '%%')} VALUES (%s, %s) ON CONFLICT DO NOTHING",  # noqa: S608  # names are quoted, values are parameters
             (batch_id, len(rows)),
         )
         if not added.rowcount:
@@ -162,7 +162,7 @@ class PostgresSink:
             return
         listed = _listed([*own, tables.REST])
         connection.execute(
-            f"CREATE TEMP TABLE pg_temp._staged ON COMMIT DROP AS SELECT {listed} FROM {self._table} WITH NO DATA"  # noqa: S608
+            f"CREATE TEMP TABLE pg_temp._staged ON COMMIT DROP AS SELECT {listed} FROM {self._table} WITH NO DATA"  # noqa: S608  # names are quoted, values are parameters
         )
         self._copy(connection, "pg_temp._staged", values.last_of_each_key(rows, self._key), own, have)
         # A row replaces the older one of its key whole, also in the fields that it lacks.
@@ -171,7 +171,7 @@ class PostgresSink:
         if have.get(tables.SCRAPED_AT) == values.MOMENT:  # batches arrive in any order
             newer = f" WHERE (EXCLUDED.{tables.SCRAPED_AT} >= kept.{tables.SCRAPED_AT}) IS NOT FALSE"
         connection.execute(
-            f"INSERT INTO {self._table} AS kept ({listed}) SELECT {listed} FROM pg_temp._staged "  # noqa: S608
+            f"INSERT INTO {self._table} AS kept ({listed}) SELECT {listed} FROM pg_temp._staged "  # noqa: S608  # names are quoted, values are parameters
             f"ON CONFLICT ({_listed(self._key)}) DO UPDATE SET "
             + ", ".join(f"{_quoted(name)} = EXCLUDED.{_quoted(name)}" for name in changed)
             + newer

@@ -72,7 +72,7 @@ class SqliteSink:
     def commit(self, batch_id: str, rows: list[Row]) -> None:
         with self._transaction(batch_id) as connection:
             added = connection.execute(
-                f"INSERT INTO {self._batches} VALUES (?, ?) ON CONFLICT DO NOTHING",  # noqa: S608
+                f"INSERT INTO {self._batches} VALUES (?, ?) ON CONFLICT DO NOTHING",  # noqa: S608  # names are quoted, values are parameters
                 (batch_id, len(rows)),
             )
             if added.rowcount:

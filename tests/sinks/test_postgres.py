@@ -76,7 +76,7 @@ def columns_of(server: Server, table: str) -> dict[str, str]:
         f"SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = '\"{table}\"'::regclass "
         "AND attnum > 0 ORDER BY attnum"
     )
-    return dict(found)  # type: ignore[arg-type]
+    return dict(found)  # type: ignore[arg-type]  # rows of two columns
 
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -202,7 +202,7 @@ def test_two_workers_with_the_same_keys_do_not_wait_for_each_other_for_ever(
         try:
             for n in range(20):
                 sink.commit(f"{me}/{n}", rows if me % 2 else rows[::-1])
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  # told to the test, which runs in another thread
             failed.append(error)
         sink.close()
 
