@@ -187,9 +187,21 @@ BATCH_WORKERS = max(1, (os.cpu_count() or 1) - 1)
 BATCH_ITEMS = 100  # items of a batch: 1 -> 100 saves 10-20 x CPU, more saves nothing
 BATCH_BYTES = 1024 * 1024  # bytes of a batch
 BATCH_AGE_S = 0.5  # seconds the oldest item of a batch waits at most
-BATCH_BACKLOG_BYTES = 64 * 1024 * 1024  # bytes spooled and not yet stored, above which the crawl is held back
+# bytes spooled and not yet stored, above which the crawl is held back: minutes of a crawl while a store is down
+BATCH_BACKLOG_BYTES = 64 * 1024 * 1024
+# when an item counts as accepted, so that its page's part is done: spool: no death of a process loses it; fsync: no power cut
+# either; commit: it is in the store
+BATCH_ACK = "spool"
+# seconds between two syncs of the spool to the disk, in a thread: what a power cut may cost with "spool"; 0: never
+BATCH_SYNC_S = 0.5
+# seconds that a store or a disk which takes nothing is tried again, while the crawl waits; then the run ends failed_storage
+BATCH_OUTAGE_S = 900.0
 BATCH_ITEM_DEADLINE_S = 30.0  # seconds one item may take in a worker; then it is taken for hung
+# MB that a worker may hold: above, it is replaced after its batch; at twice as much it is killed, and the item is to blame
+BATCH_WORKER_MAX_MB = 1024
 BATCH_DRAIN_TIMEOUT_S = 60.0  # seconds to wait at the end for what is spooled
+# keep the spool's segments below the run's folder: an archive of what was scraped, for new steps (scrapy batches run)
+BATCH_KEEP_SEGMENTS = False
 # functions on rows, in order, with their options; the HTML itself is not stored: keep=True would
 BATCH_STEPS = ["clean", {"main_text": {"keep": False}}, "content_hash"]
 SINK = "parquet"  # or jsonl, csv, sqlite, postgres, a list of them, an import path: docs/sinks.md

@@ -41,10 +41,10 @@ class Batcher:
         self.items += 1
         self.size += size
 
-    def due(self, now_s: float, *, idle: bool = False, held_back: bool = False) -> str | None:
+    def due(self, now_s: float, *, idle: bool = False, wanted: bool = False) -> str | None:
         """Why the batch must go now: "items", "bytes", "age", "idle"; None if it may wait or is empty.
 
-        ``idle``: a worker has nothing to do; ``held_back``: somebody waits for room in the spool.
+        ``idle``: a worker has nothing to do; ``wanted``: somebody waits for room in the spool, or for the store.
         """
         if not self.items:
             return None
@@ -54,7 +54,7 @@ class Batcher:
             return "bytes"
         if now_s - self._opened_s >= self.limits.age_s:
             return "age"
-        return "idle" if idle and held_back else None
+        return "idle" if idle and wanted else None
 
     def close(self) -> None:
         """The batch has gone; the next item opens a new one."""

@@ -1,4 +1,4 @@
-"""I/O. From bytes to the store: spool, batcher and workers together. The pipeline and `drain` use it.
+"""I/O. From bytes to the store: spool, batcher and workers together. The pipeline and the commands use it.
 
 Books: what was put in = stored + dropped + duplicate + dead letters + what is still in the spool. The last
 is 0 unless `failure` says why it is not and what to do next. Counts go to ``count(name, by)`` with the
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,28 @@ from scraper.batches import steps, wire, worker
 from scraper.batches.batcher import Batcher, Limits
 from scraper.batches.dead_letters import DeadLetters
 from scraper.batches.inline import InlinePool
+from scraper.batches.log import Batch, Log
 from scraper.batches.pool import Pool
-from scraper.batches.spool import Batch, Spool, read_batch
+from scraper.batches.refusals import Disk, Patience, Store, Told
+from scraper.batches.spool import Spool, read_batch
+from scraper.batches.syncer import Syncer
 from scraper.errors import SinkError
 from scraper.sinks import contract
 
+ACKS = ("spool", "fsync", "commit")
 MAX_DEATHS = (
     2  # of workers over one item, before it goes to quarantine: the second shows that it was not bad luck
 )
-_TICK_S = 0.001  # a timer may fire a clock tick early, and then the batch would not be old enough
 MAX_COMMIT_DEATHS = 3  # of workers while the sink wrote one batch, before the run gives up
+_TICK_S = 0.001  # a timer may fire a clock tick early, and then the batch would not be old enough
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``workers`` 0 = inline, in a thread. ``backlog_bytes`` may wait on disk before `put` waits."""
+    """``workers`` 0 = inline, in a thread. ``backlog_bytes`` may wait on disk before `put` waits. ``ack``: when `put` returns
+    (docs/batches.md). ``sync_s``: seconds between two syncs of the spool, 0 for none. ``outage_s``: how long a store or disk
+    that takes nothing is tried again; once the crawl is ``stopping`` only for ``drain_timeout_s``.
+    """
 
     run_dir: Path
     job: worker.Job
@@ -45,26 +53,67 @@ class Options:
     backlog_bytes: int
     drain_timeout_s: float
     item_deadline_s: float = 30.0
+    ack: str = "spool"
+    sync_s: float = 0.5
+    outage_s: float = 900.0
+    worker_bytes: int = 1 << 30
+    keep_segments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What waits: items and bytes in the spool, most bytes so far, seconds that the oldest item has waited, and that the
+    longest waiting one of those stored had. ``trouble``: "store" or "disk" where one takes nothing now.
+    """
+
+    items: int
+    size: int
+    size_max: int
+    oldest_s: float
+    wait_max_s: float
+    trouble: str
 
 
 class Delivery:
-    """``on_failure(text)`` is called once, when the store or the spool has given up."""
+    """``on_failure(text)`` is called once, when the store or the spool has given up; ``notice(text)`` when one of them refuses
+    or is well again. ``log``: another one than a spool in the run's folder.
+    """
 
     def __init__(
-        self, options: Options, count: Callable[[str, float], None], on_failure: Callable[[str], None]
+        self,
+        options: Options,
+        count: Callable[[str, float], None],
+        on_failure: Callable[[str], None],
+        *,
+        notice: Callable[[str], None] = lambda text: None,
+        stopping: Callable[[], bool] = lambda: False,
+        log: Log | None = None,
     ) -> None:
         self._options = options
         self._count = count
         self._on_failure = on_failure
+        self._notice = notice
+        self._patience = Patience(options.outage_s, options.drain_timeout_s, stopping)
+        self._given_log = log
         self.failure = ""
+        self.finish_failure = ""  # why the sink could not merge: all records are stored, but in many files
         self._opened = False
         self.unfinished = 0  # items in the spool that are not settled
         self.backlog = 0  # bytes of them
+        self._backlog_max = 0
+        self._wait_max_s = 0.0
         self._batcher = Batcher(options.limits)
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self._holding = 0  # puts that are held back
+        self._held_since_s = 0.0
         self._empty: asyncio.Future[None] | None = None
-        self.finish_failure = ""  # why the sink could not merge: all records are stored, but in many files
+        self._born_s: dict[str, float] = {}  # batch -> when its first item came; in that order
+        self._first_s = 0.0  # the same of the open batch
+        self._acks: dict[str, list[asyncio.Future[None]]] = {
+            "": []
+        }  # batch, "" the open one -> who waits for it
+        self._syncer: Syncer | None = None
 
     async def open(self) -> None:
         """Make the store ready, take over what an earlier start left, start the workers.
@@ -77,59 +126,70 @@ class Delivery:
         loaded = worker.steps_of(job)
         for one in loaded:
             one.step.prepare()
-        sink = contract.load(job.sink, job.out_dir, os.environ)
-        try:
-            sink.prepare()
-        except OSError as error:
-            raise SinkError(sink.name, "(none yet)", f"{options.job.out_dir}: {error}") from error
-        sink.close()
-        self._spool = Spool(
-            options.run_dir / "spool", options.limits, {"job": msgspec.to_builtins(options.job)}
-        )
+        preload = (*_prepared(job).preload, *steps.preloads(loaded))
+        every_s = 0.0 if options.ack == "fsync" else options.sync_s or None
+        self._log = self._given_log or Spool(
+            options.run_dir / "spool", options.limits, {"job": msgspec.to_builtins(options.job)},
+            sync=every_s is not None, keep=options.keep_segments,
+        )  # fmt: skip
         self._dead_letters = DeadLetters(options.run_dir)
         if options.workers:
             self._pool: Pool | InlinePool = Pool(
-                self._loop,
-                job,
-                options.workers,
-                self._spool.folder,
-                self,
-                (*sink.preload, *steps.preloads(loaded)),
-                options.item_deadline_s,
-            )
+                self._loop, job, options.workers, self._log.folder, self, preload, options.item_deadline_s,
+                options.worker_bytes,
+            )  # fmt: skip
         else:
             self._pool = InlinePool(self._loop, job, self)
+        told = Told(self._count, self._notice, self._fail)
+        self._store, self._disk = Store(self._patience, self._pool, told), Disk(self._patience, told)
         await self._pool.start()
-        if self._spool.torn_bytes:
-            self._count("batches/torn_bytes", self._spool.torn_bytes)
-        for batch in self._spool.recovered:
+        if self._log.torn_bytes:
+            self._count("batches/torn_bytes", self._log.torn_bytes)
+        for batch in self._log.recovered:
             self._count("batches/recovered", batch.n)
             self.unfinished += batch.n - len(batch.skip)
             self._count("batches/dead_letter", len(batch.skip))
-            self.backlog += batch.size
+            self._born_s[batch.id] = self._loop.time()
+            self._grow(batch.size)
+            for index, deaths in batch.attempts.items():  # the crawler was killed before it could act on the last
+                if index != wire.COMMITTING and deaths >= MAX_DEATHS and index not in batch.skip:
+                    self._quarantine(batch, index, "in an earlier start")
             self._pool.submit(batch)
+        if every_s is not None:
+            self._syncer = Syncer(
+                self._log, every_s, lambda error: self._fail(f"the spool cannot be synced ({error})")
+            )
         self._opened = True
 
-    async def put(self, payload: bytes) -> None:
-        """Add an item; returns when it is safe from the death of any process. Waits while the backlog is too big.
+    @property
+    def standing(self) -> Standing:
+        born_s = next(iter(self._born_s.values()), self._first_s if self._batcher.items else 0.0)
+        oldest_s = self._loop.time() - born_s if born_s else 0.0
+        trouble = "store" if self._store.cause else "disk" if self._disk.cause else ""
+        return Standing(self.unfinished, self.backlog, self._backlog_max, oldest_s, self._wait_max_s, trouble)
 
-        SinkError if the spool cannot take it: then it is nowhere.
+    async def put(self, payload: bytes) -> None:
+        """Add an item; returns when it is as safe as ``ack`` asks for. Waits while the backlog is too big or the disk is full.
+
+        SinkError if that does not come to be. If the spool could not take it, the item is nowhere.
         """
         if self.backlog > self._options.backlog_bytes or self._waiters:
             await self._room()
-        try:
-            size = self._spool.append(payload)
-        except OSError as error:
-            self._fail(f"the spool cannot be written ({error})")
-            raise SinkError("spool", "(open)", str(error)) from error
+        size = await self._append(payload)
         self.unfinished += 1
-        self.backlog += size
+        self._count("batches/bytes", size)
+        self._grow(size)
         now_s = self._loop.time()
+        if not self._batcher.items:
+            self._first_s = now_s
         self._batcher.add(size, now_s)
+        safe = self._promise()
         if self._timer is None:
             self._timer = self._loop.call_later(self._options.limits.age_s + _TICK_S, self._cut_if_due)
         self._cut_if_due()
         self._let_in()
+        if safe is not None:
+            await safe
 
     def dead_letter(self, id: str, step: str, reason: str, item: Any) -> None:
         """An item that never became bytes. OSError makes the run fail: the letter is the only trace of the
@@ -152,15 +212,20 @@ class Delivery:
                 self._empty = self._loop.create_future()
                 await asyncio.wait([self._empty], timeout=timeout_s)
             if self.unfinished and not self.failure:
-                self._fail(f"workers did not deliver everything within {timeout_s:g} s of the end")
+                why = self._store.cause or self._disk.cause
+                told = f": {why}" if why else ""
+                self._fail(f"workers did not deliver everything within {timeout_s:g} s of the end{told}")
             if not self.failure:
                 self.finish_failure = await self._pool.finish() or ""
         finally:
             if self._timer:
                 self._timer.cancel()
+            self._store.stop()
+            if self._syncer:
+                await self._syncer.stop()
             await self._pool.stop()
             try:
-                self._spool.close()
+                await self._loop.run_in_executor(None, self._log.close)
             except OSError as error:
                 self._fail(f"the spool cannot be closed ({error})")
 
@@ -168,12 +233,16 @@ class Delivery:
 
     def acked(self, batch: Batch, ack: wire.Ack) -> None:
         """The batch is stored: dead letters to their file, then the ledger, then the books."""
+        self._store.took()
         try:
             self._write_letters(batch, ack.dead)
-            self._spool.settle(batch)
+            self._log.settle(batch)
         except OSError as error:
-            self._fail(f"the end of batch {batch.id} cannot be written down ({error})")
+            self._disk.again(
+                error, f"the end of batch {batch.id} cannot be written down", self.acked, batch, ack
+            )
             return
+        self._disk.took()
         self._count("batches/written", 1)
         self._count("batches/stored", ack.stored)
         if ack.dead:
@@ -183,35 +252,33 @@ class Delivery:
             self._count(f"batches/dropped/{reason}", n)
         for name, ns in ack.step_ns.items():
             self._count(f"batches/step_s/{name}", ns / 1e9)
+        self._count(f"batches/worker_busy_s/{ack.worker}", ack.ns / 1e9)
+        waited_s = self._loop.time() - self._born_s.pop(batch.id)
+        self._wait_max_s = max(self._wait_max_s, waited_s)
+        self._count("batches/wait_s", waited_s * batch.n)
         self.unfinished -= batch.n - len(batch.skip)
         self.backlog -= batch.size
+        for safe in self._acks.pop(batch.id, ()):
+            self._keep(safe)
         self._let_in()
         self._check_empty()
 
     def died(self, batch: Batch | None, index: int, why: str) -> None:
         """A worker died, over an item of ``batch`` if one is given. Twice over the same: quarantine."""
         self._count("batches/worker_deaths", 1)
-        if batch is None:
-            return
-        try:
-            deaths = self._spool.attempt(batch, index, why)
-            if index == wire.COMMITTING and deaths >= MAX_COMMIT_DEATHS:
-                self._fail(f"{deaths} workers died while the sink wrote batch {batch.id}: {why}")
-            elif index != wire.COMMITTING and deaths >= MAX_DEATHS:
-                self._write_letters(
-                    batch, [wire.Dead(index, "worker", f"{deaths} workers died over it: {why}")]
-                )
-                self._spool.quarantine(batch, index)
-                self.unfinished -= 1
-                self._count("batches/dead_letter", 1)
-        except OSError as error:
-            self._fail(f"a dead worker cannot be written down ({error})")
-        if not self.failure:
-            self._pool.submit(batch, first=True)
+        if batch is not None:
+            self._died_over(batch, index, why)
+
+    def refused(self, batch: Batch, why: str) -> None:
+        """The store is down or full: the batch, and all others, wait for it."""
+        self._store.refused(batch, why)
 
     def failed(self, why: str) -> None:
         """The store has given up."""
         self._fail(why)
+
+    def recycled(self) -> None:
+        self._count("batches/worker_recycled", 1)
 
     def rested(self) -> None:
         """A worker has nothing to do: if somebody is held back, it gets what there is."""
@@ -219,15 +286,61 @@ class Delivery:
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    async def _append(self, payload: bytes) -> int:
+        while True:
+            try:
+                size = self._log.append(payload)
+            except OSError as error:
+                delay_s = self._disk.refused(error, "the spool cannot be written")
+                if delay_s is None:
+                    raise SinkError("spool", "(open)", str(error)) from error
+                await self._held_back(asyncio.sleep(delay_s))
+            else:
+                self._disk.took()
+                return size
+
+    def _promise(self) -> asyncio.Future[None] | None:
+        """What the item that was just appended has to wait for. SinkError if that will not come."""
+        ack = self._options.ack
+        if ack == "spool":
+            if self._syncer:
+                self._syncer.written()
+            return None
+        if self.failure:
+            raise SinkError("spool", "(open)", self.failure)
+        safe: asyncio.Future[None] = self._loop.create_future()
+        self._acks[""].append(safe)
+        if ack == "fsync" and self._syncer:
+            self._syncer.written(functools.partial(self._keep, safe))
+        return safe
+
+    def _keep(self, safe: asyncio.Future[None]) -> None:
+        if not safe.done():  # whoever waited may have been cancelled
+            safe.set_result(None)
+
+    def _grow(self, size: int) -> None:
+        self.backlog += size
+        self._backlog_max = max(self._backlog_max, self.backlog)
+
     async def _room(self) -> None:
         if self.failure:
             return
-        began_s = self._loop.time()
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         self._cut_if_due()
-        await waiter
-        self._count("batches/held_back_s", self._loop.time() - began_s)
+        await self._held_back(waiter)
+
+    async def _held_back(self, what: Awaitable[None]) -> None:
+        """Wait for it; count the time in which anybody waits."""
+        if not self._holding:
+            self._held_since_s = self._loop.time()
+        self._holding += 1
+        try:
+            await what
+        finally:
+            self._holding -= 1
+            if not self._holding:
+                self._count("batches/held_back_s", self._loop.time() - self._held_since_s)
 
     def _let_in(self) -> None:
         """Wake the first that waits, if there is room; it wakes the next when its item is in."""
@@ -239,21 +352,58 @@ class Delivery:
                     return
 
     def _cut_if_due(self) -> None:
-        if self._batcher.due(self._loop.time(), idle=self._pool.idle, held_back=bool(self._waiters)):
+        wanted = bool(self._waiters) or self._options.ack == "commit"
+        if self._batcher.due(self._loop.time(), idle=self._pool.idle, wanted=wanted):
             self._cut()
 
     def _cut(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        self._batcher.close()
         try:
-            batch = self._spool.cut()
+            batch = self._log.cut()
         except OSError as error:
-            self._fail(f"the ledger cannot be written ({error})")
+            self._disk.again(error, "the ledger cannot be written", self._cut)
             return
-        if batch and not self.failure:
+        self._batcher.close()
+        if batch:
+            self._born_s[batch.id] = self._first_s
+            if self._acks[""]:
+                self._acks[batch.id] = self._acks[""]
+                self._acks[""] = []
+            if (
+                self._options.ack == "fsync" and self._syncer
+            ):  # a power cut must not change what is in a batch
+                self._syncer.written(functools.partial(self._submit, batch))
+            else:
+                self._submit(batch)
+
+    def _submit(self, batch: Batch) -> None:
+        if not self.failure:
             self._pool.submit(batch)
+
+    def _died_over(self, batch: Batch, index: int, why: str) -> None:
+        try:
+            deaths = self._log.attempt(batch, index, why)
+            if index == wire.COMMITTING and deaths >= MAX_COMMIT_DEATHS:
+                self._fail(f"{deaths} workers died while the sink wrote batch {batch.id}: {why}")
+            elif index != wire.COMMITTING and deaths >= MAX_DEATHS:
+                self._quarantine(batch, index, why)
+        except OSError as error:
+            self._disk.again(
+                error, "a dead worker cannot be written down", self._died_over, batch, index, why
+            )
+            return
+        if not self.failure:
+            self._store.send(batch)
+
+    def _quarantine(self, batch: Batch, index: int, why: str) -> None:
+        reason = f"{batch.attempts[index]} workers died over it: {why}"
+        self._write_letters(batch, [wire.Dead(index, "worker", reason)])
+        self._log.quarantine(batch, index)
+        self.unfinished -= 1
+        self._count("batches/quarantined", 1)
+        self._count("batches/dead_letter", 1)
 
     def _write_letters(self, batch: Batch, dead: list[wire.Dead]) -> None:
         if dead:
@@ -273,8 +423,23 @@ class Delivery:
         if not self.failure:
             self.failure = (
                 f"{why}; {self.unfinished} items wait in {self._options.run_dir / 'spool'}: put it right, then "
-                f"python -m scraper.batches.drain {self._options.run_dir}"
+                f"scrapy batches drain {self._options.run_dir}"
             )
             self._let_in()
             self._check_empty()
+            for safe in (safe for some in self._acks.values() for safe in some):
+                if not safe.done():
+                    safe.set_exception(SinkError("spool", "(waiting)", why))
             self._on_failure(self.failure)
+
+
+def _prepared(job: worker.Job) -> contract.Sink:
+    """The sink, its place made ready. SinkError if it cannot be."""
+    sink = contract.load(job.sink, job.out_dir, os.environ)
+    try:
+        sink.prepare()
+    except OSError as error:
+        raise SinkError(sink.name, "(none yet)", f"{job.out_dir}: {error}") from error
+    finally:
+        sink.close()
+    return sink

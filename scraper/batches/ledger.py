@@ -75,6 +75,9 @@ class Ledger:
             os.write(self._file, b"\n")  # raises the reason
             raise OSError("ledger: short write")
 
+    def fileno(self) -> int:
+        return self._file
+
     def close(self) -> None:
         os.close(self._file)
 

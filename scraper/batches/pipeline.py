@@ -1,8 +1,8 @@
 """ADAPTER. The item pipeline: each item is encoded, spooled and thereby safe; worker processes do the rest.
 
-`process_item` returns when the item is in the spool (so `item_scraped` means: no death of any process loses
-it), and waits while the spool holds too much, which holds the crawl back by itself: Scrapy takes no new
-requests while responses wait for their items. It writes the stats ``batches/*``.
+`process_item` returns when the item is accepted as BATCH_ACK says (by default when it is in the spool, so `item_scraped`
+means: no death of any process loses it), and waits while the spool holds too much, which holds the crawl back by itself:
+Scrapy takes no new requests while responses wait for their items. It writes the stats ``batches/*``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scrapy.utils.reactor import is_asyncio_reactor_installed
 
 from scraper.batches import encode, wire
 from scraper.batches.batcher import Limits
-from scraper.batches.delivery import Delivery, Options
+from scraper.batches.delivery import ACKS, Delivery, Options
 from scraper.batches.middleware import ORIGIN, OriginMiddleware, OriginProcessor
 from scraper.batches.worker import Job, steps_of
 from scraper.errors import ConfigError
@@ -70,6 +70,11 @@ def options_from(settings: Any) -> PipelineOptions:
             backlog_bytes=read(settings, "BATCH_BACKLOG_BYTES", int, at_least=0),
             drain_timeout_s=read(settings, "BATCH_DRAIN_TIMEOUT_S", float, at_least=0),
             item_deadline_s=read(settings, "BATCH_ITEM_DEADLINE_S", float, at_least=0.1),
+            ack=_one_of(settings, "BATCH_ACK", ACKS),
+            sync_s=read(settings, "BATCH_SYNC_S", float, at_least=0),
+            outage_s=read(settings, "BATCH_OUTAGE_S", float, at_least=0),
+            worker_bytes=read(settings, "BATCH_WORKER_MAX_MB", int, at_least=64) << 20,
+            keep_segments=read(settings, "BATCH_KEEP_SEGMENTS", bool),
         ),
     )
 
@@ -84,7 +89,10 @@ class BatchPipeline:
         self._crawler = crawler
         self._stats = crawler.stats
         self._options = options
-        self._delivery = Delivery(options.delivery, self._count, self._failed)
+        self._delivery = Delivery(
+            options.delivery, self._count, self._failed, notice=logger.warning, stopping=self._is_stopping
+        )
+        self._looking: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -106,7 +114,9 @@ class BatchPipeline:
             )
         for name in (*SETTLED, "batches/scraped", "batches/written", "batches/worker_deaths"):
             self._stats.inc_value(name, 0)
+        self._opened_s = asyncio.get_running_loop().time()
         await self._delivery.open()
+        self._look()
         if recovered := self._stats.get_value("batches/recovered", 0):
             self._stats.inc_value("batches/scraped", recovered)
             logger.info("delivering %(n)d items that an earlier start left in the spool", {"n": recovered})
@@ -126,6 +136,10 @@ class BatchPipeline:
 
     async def close_spider(self) -> None:
         await self._delivery.close()
+        if self._looking:
+            self._looking.cancel()
+            self._look()
+            self._looking.cancel()
         unfinished = self._stats.get_value("batches/scraped", 0) - sum(
             self._stats.get_value(n, 0) for n in SETTLED
         )
@@ -136,6 +150,23 @@ class BatchPipeline:
                 "all records are stored, but not merged (%(why)s): read the folder with union_by_name",
                 {"why": self._delivery.finish_failure},
             )
+
+    def _look(self) -> None:
+        """Every second: what waits, for the report and for whoever looks at a running crawl."""
+        loop = asyncio.get_running_loop()
+        standing = self._delivery.standing
+        self._stats.set_value("batches/waiting", standing.items)
+        self._stats.set_value("batches/waiting_bytes", standing.size)
+        self._stats.set_value("batches/waiting_bytes_max", standing.size_max)
+        self._stats.set_value("batches/oldest_s", round(standing.oldest_s, 3))
+        self._stats.set_value("batches/wait_max_s", round(standing.wait_max_s, 3))
+        self._stats.set_value("batches/trouble", standing.trouble)
+        self._stats.set_value("batches/open_s", round(loop.time() - self._opened_s, 3))
+        self._looking = loop.call_later(1.0, self._look)
+
+    def _is_stopping(self) -> bool:
+        slot = getattr(self._crawler.engine, "_slot", None)  # there is no public word for it
+        return slot is None or slot.closing is not None
 
     def _count(self, name: str, by: float) -> None:
         self._stats.inc_value(name, by)  # type: ignore[arg-type]  # seconds are counted too
@@ -163,6 +194,13 @@ def _listed(settings: Any, name: str) -> list[Any]:
     except ValueError as error:
         raise ConfigError(name, value, f"is not JSON: {error}") from error
     return found if isinstance(found, list) else [found]
+
+
+def _one_of(settings: Any, name: str, known: tuple[str, ...]) -> str:
+    value = read(settings, name, str)
+    if value not in known:
+        raise ConfigError(name, value, f"must be one of {', '.join(known)}")
+    return value
 
 
 def _given(settings: Any, name: str) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scraper.batches import wire, worker
-from scraper.batches.spool import Batch
+from scraper.batches.log import Batch
 
 PREFETCH = (
     2  # batches per worker: the next one is there when the first is done; more would only wait elsewhere
@@ -37,6 +37,9 @@ MAX_START_DEATHS = (
     5  # workers in a row that died before their first word: something is wrong with all of them
 )
 MAX_RESTART_DELAY_S = 5.0
+# Batches that a worker does at least before it is replaced for its size: steps that need more than the bound from the start
+# must not cost a start for each batch.
+MIN_BATCHES = 20
 
 
 class Events(Protocol):
@@ -46,7 +49,9 @@ class Events(Protocol):
 
     def acked(self, batch: Batch, ack: wire.Ack) -> None: ...
     def died(self, batch: Batch | None, index: int, why: str) -> None: ...
-    def failed(self, why: str) -> None: ...
+    def refused(self, batch: Batch, why: str) -> None: ...  # the sink is down or full
+    def failed(self, why: str) -> None: ...  # for good
+    def recycled(self) -> None: ...  # a worker that had grown too large was replaced
     def rested(self) -> None: ...  # a worker has nothing to do
 
 
@@ -65,17 +70,24 @@ class _Child:
     why: str = ""  # set when we end it
     seen: tuple[int, int] = (-1, 0)  # the mark at the last look, and since when
     seen_s: float = 0.0
+    done: int = 0  # batches
+    retiring: bool = False  # too large: it gets no more batches, and goes when it has done those that it has
 
 
 class Pool:
-    """``workers`` >= 1 processes doing ``job``; ``folder`` is for their progress cells and crash traces."""
+    """``workers`` >= 1 processes doing ``job``; ``folder`` is for their progress cells and crash traces.
+
+    A worker that holds more than ``max_bytes`` after a batch is replaced; one that holds twice as much in the middle of an
+    item is killed, and the item is to blame.
+    """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, job: worker.Job, workers: int, folder: Path, events: Events,
-        preload: tuple[str, ...] = (), item_deadline_s: float = 30.0,
+        preload: tuple[str, ...] = (), item_deadline_s: float = 30.0, max_bytes: int = 1 << 30,
     ) -> None:  # fmt: skip
         self._loop, self._job, self._workers, self._folder, self._events = loop, job, workers, folder, events
-        self._item_deadline_s = item_deadline_s
+        self._item_deadline_s, self._max_bytes = item_deadline_s, max_bytes
+        self._allowed: int | None = None  # batches that may still be sent while the pool is paused
         self._context = _context(preload)
         self._children: list[_Child] = []
         self._waiting: deque[Batch] = deque()
@@ -89,7 +101,9 @@ class Pool:
     @property
     def idle(self) -> bool:
         """A worker is ready and has nothing to do."""
-        return not self._waiting and any(child.ready and not child.inflight for child in self._children)
+        return not self._waiting and any(
+            child.ready and not child.inflight and not child.retiring for child in self._children
+        )
 
     @property
     def pids(self) -> list[int]:
@@ -108,6 +122,22 @@ class Pool:
     def submit(self, batch: Batch, *, first: bool = False) -> None:
         """Have the batch delivered; ``first`` puts it before those that wait."""
         (self._waiting.appendleft if first else self._waiting.append)(batch)
+        self._pump()
+
+    def pause(self) -> None:
+        """Send no batches but those of `probe`, until `resume`."""
+        self._allowed = self._allowed or 0
+
+    def resume(self) -> None:
+        self._allowed = None
+        self._pump()
+
+    def probe(self, batch: Batch | None) -> None:
+        """Have this one, or the first that waits, delivered though the pool is paused."""
+        if self._allowed is not None:
+            self._allowed += 1
+        if batch:
+            self._waiting.appendleft(batch)
         self._pump()
 
     async def finish(self) -> str | None:
@@ -149,7 +179,7 @@ class Pool:
         cell_path, trace = self._folder / f"worker-{number}.cell", self._folder / f"worker-{number}.trace"
         cell_path.write_bytes(bytes(wire.CELL_BYTES))  # not truncated to size: a full disk cannot fill a hole
         trace.touch()
-        arguments = (theirs, self._job, str(cell_path), str(trace))
+        arguments = (theirs, self._job, str(number), str(cell_path), str(trace))
         process = self._context.Process(  # type: ignore[attr-defined]  # every context has it
             target=worker.main, args=arguments, name=f"batch-worker-{number}", daemon=True
         )
@@ -193,6 +223,10 @@ class Pool:
             why += f"\n{trace}"
         self._children.remove(child)
         self._forget(child)
+        if child.retiring and not child.inflight:
+            self._events.recycled()
+            self._restart(child.number)
+            return
         self._deaths += 1
         self._start_deaths = 0 if child.ready else self._start_deaths + 1
         at = child.inflight.pop(seq, None)
@@ -243,15 +277,30 @@ class Pool:
             batch = child.inflight.pop(seq)
             if isinstance(message, wire.Ack):
                 self._deaths = 0
+                child.done += 1
+                child.retiring |= child.done >= MIN_BATCHES and message.rss > self._max_bytes
                 self._events.acked(batch, message)
+            elif message.passing:
+                self._events.refused(batch, message.cause)
             else:
                 self._events.failed(message.cause)
+        if child.retiring and not child.inflight and not child.finishing:
+            self._part(child)
         self._pump()
+
+    def _part(self, child: _Child) -> None:
+        """Let it go: it reads the end of its socket, closes what it has open, and leaves."""
+        self._loop.remove_reader(child.sock.fileno())
+        child.sock.close()
+        self._loop.add_reader(child.process.sentinel, self._reap, child)
+        self._loop.call_later(5.0, _kill, child.process)
 
     def _pump(self) -> None:
         """Give waiting batches to the workers that have the fewest."""
-        while self._waiting and (child := self._freest()):
+        while self._waiting and self._allowed != 0 and (child := self._freest()):
             batch = self._waiting.popleft()
+            if self._allowed is not None:
+                self._allowed -= 1
             child.orders += 1
             child.inflight[child.orders] = batch
             order = wire.Order(
@@ -266,7 +315,11 @@ class Pool:
             self._events.rested()
 
     def _freest(self) -> _Child | None:
-        ready = [child for child in self._children if child.ready and len(child.inflight) < PREFETCH]
+        ready = [
+            child
+            for child in self._children
+            if child.ready and not child.retiring and len(child.inflight) < PREFETCH
+        ]
         return min(ready, key=lambda child: len(child.inflight), default=None)
 
     def _send(self, child: _Child, message: wire.ToWorker) -> None:
@@ -274,7 +327,7 @@ class Pool:
             child.sock.sendall(wire.frame(message))
 
     def _tick(self) -> None:
-        """Every second: abort workers that are at one thing for longer than it may take."""
+        """Every second: end workers that are at one thing for longer than it may take, or with more than it may."""
         now_s = self._loop.time()
         for child in self._children:
             mark = wire.marked(child.cell)
@@ -282,13 +335,18 @@ class Pool:
                 child.seen, child.seen_s = mark, now_s
             deadline_s = self._item_deadline_s if mark[1] != wire.COMMITTING else COMMIT_DEADLINE_S
             deadline_s = deadline_s if child.ready else START_DEADLINE_S
-            if now_s - child.seen_s > deadline_s and not child.finishing and not child.why:
+            if child.finishing or child.why:
+                continue
+            if now_s - child.seen_s > deadline_s:
                 child.why = f"hung for more than {deadline_s:g} s"
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(
                         child.process.pid, signal.SIGABRT
                     )  # faulthandler writes where it is, then it ends
                 self._loop.call_later(1.0, _kill, child.process)
+            elif child.inflight and worker.rss(child.process.pid) > 2 * self._max_bytes:
+                child.why = f"took more than {2 * self._max_bytes >> 20} MB of memory"
+                child.process.kill()
         self._timer = self._loop.call_later(min(1.0, self._item_deadline_s / 4), self._tick)
 
 

@@ -50,13 +50,19 @@ class Ack(msgspec.Struct, frozen=True, tag=True):
     dropped: dict[str, int]  # reason -> items
     dead: list[Dead]
     step_ns: dict[str, int] = {}  # nanoseconds in each step, by its name
+    worker: str = ""  # its number
+    ns: int = 0  # nanoseconds from order to answer
+    rss: int = 0  # bytes of memory that the worker holds now; 0: not known
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: the sink did not take the batch, not on the last try either."""
+    """From a worker: the sink did not take the batch, not on the last try either. ``passing``: the place is at fault (down,
+    full), so the same batch may be taken later.
+    """
 
     batch: str
     cause: str
+    passing: bool = True
 
 
 class Unfit(msgspec.Struct, frozen=True, tag=True):

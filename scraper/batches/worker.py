@@ -14,6 +14,7 @@ import functools
 import mmap
 import multiprocessing
 import os
+import resource
 import select
 import signal
 import socket
@@ -54,9 +55,10 @@ def steps_of(job: Job) -> list[steps.Loaded]:
 
 
 class Runner:
-    """Delivers batches. ConfigError if a step or the sink does not load."""
+    """Delivers batches, as the worker ``name``. ConfigError if a step or the sink does not load."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, name: str = "0") -> None:
+        self._name = name
         self._steps = steps_of(job)
         self._sink = contract.load(job.sink, job.out_dir, os.environ)
         for loaded in self._steps:
@@ -66,7 +68,7 @@ class Runner:
         """Store the batch. ``mark(index)`` is called before each item, in each step, and with COMMITTING before anything that is
         about the batch as a whole.
         """
-        batch = _Batch(mark)
+        batch, began = _Batch(mark), time.perf_counter_ns()
         try:
             for index, payload in enumerate(spool.read_batch(order.path, order.start, order.end, order.n)):
                 if index not in order.skip:
@@ -83,8 +85,18 @@ class Runner:
                     confirm = functools.partial(loaded.step.stored, order.batch, batch.rows.keys())
                     _tried(f"step {loaded.name}", order.batch, confirm)
         except _NotStored as error:
-            return wire.Failed(order.batch, str(error))
-        return wire.Ack(order.batch, len(batch.rows), batch.dropped, batch.dead, batch.step_ns)
+            return wire.Failed(order.batch, str(error), error.passing)
+        spent_ns = time.perf_counter_ns() - began
+        return wire.Ack(
+            order.batch,
+            len(batch.rows),
+            batch.dropped,
+            batch.dead,
+            batch.step_ns,
+            self._name,
+            spent_ns,
+            rss(),
+        )
 
     def finish(self) -> str | None:
         """Let the sink finish; return why it could not."""
@@ -142,7 +154,14 @@ class Runner:
 
 
 class _NotStored(Exception):
-    """The batch has to stay in the spool."""
+    """The batch has to stay in the spool. ``passing``: until its place is well again."""
+
+    def __init__(self, said: str, *, passing: bool) -> None:
+        super().__init__(said, passing)
+        self.passing = passing
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class _Batch:
@@ -206,16 +225,24 @@ def _tried(who: str, batch: str, call: Callable[[], _T]) -> _T:
         try:
             return call()
         except Exception as error:  # noqa: BLE001  # libraries of sinks and steps raise what they like
-            cause = (
-                str(error) if isinstance(error, OSError | SinkError) else f"{type(error).__name__}: {error}"
-            )
+            passing = isinstance(error, OSError | SinkError)
+            cause = str(error) if passing else f"{type(error).__name__}: {error}"
         if number < TRIES:
             time.sleep(BACKOFF_S * 3 ** (number - 1))
-    raise _NotStored(f"{who}: batch {batch} not stored: {cause}")
+    raise _NotStored(f"{who}: batch {batch} not stored: {cause}", passing=passing)
 
 
-def main(sock: socket.socket, job: Job, cell_path: str, trace_path: str) -> None:
-    """The life of a worker process, until the crawler closes the socket or is gone."""
+def rss(pid: int | None = None) -> int:
+    """Bytes of memory that a process holds, by default this one; 0 where the system does not say."""
+    try:
+        pages = int(Path(f"/proc/{pid or 'self'}/statm").read_bytes().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+def main(sock: socket.socket, job: Job, name: str, cell_path: str, trace_path: str) -> None:
+    """The life of the worker process ``name``, until the crawler closes the socket or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the crawler, which then drains through us
     os.nice(NICE)
     _end_with_parent()
@@ -229,7 +256,7 @@ def main(sock: socket.socket, job: Job, cell_path: str, trace_path: str) -> None
         )  # where it was when it crashed, or when the crawler aborted it because it hung
         wire.mark(cell, 0, 0)
         try:
-            runner = Runner(job)
+            runner = Runner(job, name)
         except Exception as error:  # noqa: BLE001  # told to the crawler, whole
             sock.sendall(wire.frame(wire.Unfit(f"{type(error).__name__}: {error}")))
             return

@@ -84,11 +84,7 @@ def build(
         "suspicions": _suspicions(stats),
         "pools": _pools(stats),
         "sites": _sites(stats),
-        "batches": {
-            "written": int(stats.get("batches/written") or 0),
-            "worker_deaths": int(stats.get("batches/worker_deaths") or 0),
-            "held_back_s": float(stats.get("batches/held_back_s") or 0),
-        },
+        "batches": _batches(stats),
         "errors": [dict(error) for error in errors],
         "paths": record["paths"],
         "stats": {
@@ -113,6 +109,32 @@ def _cost(facts: Facts, stats: Mapping[str, Any]) -> dict[str, Any]:
         "bytes_counted_at": "socket"
         if at_socket
         else "scrapy",  # Scrapy sees no TLS, no CONNECT: up to 7.5 x less
+    }
+
+
+def _batches(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """The way from the spool to the store: counts, what waited there and how long, how busy each worker was."""
+    whole = (
+        "written",
+        "bytes",
+        "worker_deaths",
+        "worker_recycled",
+        "quarantined",
+        "outages",
+        "waiting_bytes_max",
+    )
+    seconds = ("held_back_s", "outage_s", "wait_max_s")
+    done = sum(
+        int(stats.get(f"batches/{name}") or 0) for name in ("stored", "dropped", "duplicate", "dead_letter")
+    )
+    busy = group(stats, "batches/worker_busy_s/")
+    open_s = float(stats.get("batches/open_s") or 0)
+    return {
+        **{name: int(stats.get(f"batches/{name}") or 0) for name in whole},
+        **{name: float(stats.get(f"batches/{name}") or 0) for name in seconds},
+        "wait_mean_s": _rate(float(stats.get("batches/wait_s") or 0), done),
+        "workers": {worker: _rate(busy[worker], open_s) for worker in sorted(busy)},
+        "step_s": _largest_first(group(stats, "batches/step_s/")),
     }
 
 
@@ -190,7 +212,7 @@ def _rate(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _largest_first(counts: Mapping[str, int]) -> dict[str, int]:
+def _largest_first(counts: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scraper.runs.facts import good_pages, stored_records, verdict_counts
-from scraper.runs.words import count, duration, money, percent, plural
+from scraper.runs.words import count, duration, money, percent, plural, size
 from scraper.verdicts import BLOCKED
 
 
@@ -36,6 +36,7 @@ def status_line(
     parts += [
         duration(elapsed_s),
         *_paused(stats, now_s),  # so far to the front, since a crawl that waits looks like one that hangs
+        *_held(stats),
         f"{plural(good_pages(stats), 'good page')}, {good_per_min:,.0f}/min",
         f"{plural(stored_records(stats), 'record')} stored",
     ]
@@ -52,6 +53,12 @@ def status_line(
     while len(parts) > 1 and len("  ".join(parts)) > width:
         parts.pop()
     return "  ".join(parts)[:width]
+
+
+def _held(stats: Mapping[str, Any]) -> list[str]:
+    """A store or disk that takes nothing now, and what waits for it."""
+    where = stats.get("batches/trouble")
+    return [f"{where} takes nothing, {size(int(stats['batches/waiting_bytes']))} wait"] if where else []
 
 
 def _paused(stats: Mapping[str, Any], now_s: float) -> list[str]:

@@ -168,12 +168,27 @@ def _errors(errors: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _workers(batches: Mapping[str, Any]) -> list[str]:
-    parts = []
-    if batches["worker_deaths"]:
-        parts.append(f"{count(batches['worker_deaths'])} died and were replaced")
+    """How busy they were and how long records waited for them; then what went wrong there, if anything did."""
+    if not batches["written"]:
+        parts = []
+    else:
+        shares = [share for share in batches["workers"].values() if share is not None]
+        parts = (
+            [f"{plural(len(shares), 'worker')} {percent(sum(shares), len(shares))} busy"] if shares else []
+        )
+        if batches["wait_mean_s"] is not None:
+            waited = f"{batches['wait_mean_s']:.1f} s, {batches['wait_max_s']:.1f} s at most"
+            parts.append(f"records stored after {waited}")
+        parts.append(f"spool up to {size(batches['waiting_bytes_max'])}")
+    troubles = {"worker_deaths": "died and replaced", "worker_recycled": "replaced for their size"}
+    told = [f"{count(batches[key])} {name}" for key, name in troubles.items() if batches[key]]
+    if batches["quarantined"]:
+        told.append(f"{plural(batches['quarantined'], 'item')} in quarantine")
+    if batches["outages"]:
+        told.append(f"the store took nothing for {duration(batches['outage_s'])}")
     if batches["held_back_s"] >= 1:
-        parts.append(f"the crawl waited {duration(batches['held_back_s'])} for them")
-    return [", ".join(parts)] if parts else []
+        told.append(f"the crawl waited {duration(batches['held_back_s'])} for room in the spool")
+    return [_phrases(some) for some in (parts, told) if some]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -119,6 +119,11 @@ process = AsyncCrawlerProcess(
         "BATCH_BACKLOG_BYTES": 64 << 20,
         "BATCH_DRAIN_TIMEOUT_S": 60,
         "BATCH_ITEM_DEADLINE_S": 30,
+        "BATCH_ACK": "spool",
+        "BATCH_SYNC_S": 0.5,
+        "BATCH_OUTAGE_S": 900,
+        "BATCH_WORKER_MAX_MB": 1024,
+        "BATCH_KEEP_SEGMENTS": False,
         **given["settings"],
     }
 )

@@ -34,6 +34,13 @@ class Run:
     backlog_bytes: int = 64 << 20
     drain_timeout_s: float = 30.0
     item_deadline_s: float = 30.0
+    ack: str = "spool"
+    sync_s: float = 0.5
+    outage_s: float = 0.3
+    worker_bytes: int = 1 << 30
+    keep_segments: bool = False
+    stopping: bool = False
+    notices: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
@@ -47,8 +54,19 @@ class Run:
             self.backlog_bytes,
             self.drain_timeout_s,
             self.item_deadline_s,
+            self.ack,
+            self.sync_s,
+            self.outage_s,
+            self.worker_bytes,
+            self.keep_segments,
         )
-        return Delivery(options, lambda name, by: self.counts.update({name: by}), self.failures.append)
+        return Delivery(
+            options,
+            lambda name, by: self.counts.update({name: by}),
+            self.failures.append,
+            notice=self.notices.append,
+            stopping=lambda: self.stopping,
+        )
 
     def deliver(
         self, rows: Iterable[dict[str, Any]], meanwhile: Callable[[Delivery], Awaitable[None]] | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from scraper.batches.steps import DUPLICATE, Drop
 
 Row = dict[str, Any]
+_TAKEN: list[bytes] = []  # memory that is never given back
 
 
 def number(row: Row) -> Row | None:
@@ -38,6 +39,12 @@ def number(row: Row) -> Row | None:
         row["object"] = object()
     elif deed == "not_a_row":
         return ["a list"]
+    elif deed == "take":
+        _TAKEN.append(b"x" * row["bytes"])
+    elif deed == "take_and_wait":
+        taken = b"x" * row["bytes"]
+        time.sleep(30)
+        del taken
     elif deed == "kill_once":
         flag = Path(row["flag"])
         if not flag.exists():
@@ -53,8 +60,9 @@ def slow(row: Row, *, ms: float = 5.0) -> Row:
 
 
 def modules(row: Row) -> Row:
-    """What this worker has imported, its niceness, its threads."""
+    """What this worker has imported, its niceness, its process id."""
     row["modules"] = sorted(name for name in sys.modules if "." not in name)
     row["main"] = repr(sys.modules["__main__"])
     row["nice"] = os.nice(0)
+    row["pid"] = os.getpid()
     return row

@@ -45,7 +45,7 @@ def test_age_counts_from_the_first_item() -> None:
 
 def test_an_idle_worker_is_a_reason_only_while_somebody_is_held_back() -> None:
     """Idle and held back: whatever there is goes; nothing there: nothing goes."""
-    assert batcher(1).due(0.0, idle=True, held_back=True) == "idle"
-    assert batcher(1).due(0.0, idle=True, held_back=False) is None
-    assert batcher(1).due(0.0, idle=False, held_back=True) is None
-    assert batcher().due(0.0, idle=True, held_back=True) is None
+    assert batcher(1).due(0.0, idle=True, wanted=True) == "idle"
+    assert batcher(1).due(0.0, idle=True, wanted=False) is None
+    assert batcher(1).due(0.0, idle=False, wanted=True) is None
+    assert batcher().due(0.0, idle=True, wanted=True) is None

@@ -132,7 +132,7 @@ def test_the_loop_is_not_held(tmp_path: Path) -> None:
 
 
 def test_a_sink_that_fails_for_good_keeps_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three tries, then the failure names the batch, the cause and the next step; the next start stores it
+    """Tried as long as an outage may last, then the failure names the batch, the cause and the next step; the next start stores it
     all, once.
     """
     monkeypatch.setattr(worker, "BACKOFF_S", 0.01)
@@ -146,7 +146,7 @@ def test_a_sink_that_fails_for_good_keeps_everything(tmp_path: Path, monkeypatch
     delivery = run.deliver(({} for _ in range(30)), wait)
     assert run.failures == [delivery.failure]
     assert "No space left on device" in delivery.failure
-    assert f"python -m scraper.batches.drain {tmp_path}/run" in delivery.failure
+    assert f"scrapy batches drain {tmp_path}/run" in delivery.failure
     assert delivery.unfinished == 31
     assert balanced(run, 31, unfinished=31)
     (tmp_path / "full").unlink()

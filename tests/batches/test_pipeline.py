@@ -35,6 +35,11 @@ GIVEN: dict[str, Any] = {
     "BATCH_BACKLOG_BYTES": 64 << 20,
     "BATCH_DRAIN_TIMEOUT_S": 60,
     "BATCH_ITEM_DEADLINE_S": 30,
+    "BATCH_ACK": "spool",
+    "BATCH_SYNC_S": 0.5,
+    "BATCH_OUTAGE_S": 900,
+    "BATCH_WORKER_MAX_MB": 1024,
+    "BATCH_KEEP_SEGMENTS": False,
 }
 
 
@@ -100,9 +105,10 @@ def test_a_killed_worker_changes_nothing_in_the_store(crawl: StartCrawl) -> None
     assert not {"pyarrow", "pandas", "resiliparse"} & set(stats["imported"])
 
 
-def test_a_batch_larger_than_the_slot_is_no_deadlock(crawl: StartCrawl) -> None:
+@pytest.mark.parametrize("ack", ["spool", "fsync", "commit"])
+def test_a_batch_larger_than_the_slot_is_no_deadlock(crawl: StartCrawl, ack: str) -> None:
     """A batch of 500 pages of 50 kB, where Scrapy lets in six and the spool holds four: the crawl goes on all
-    the same.
+    the same, whatever each item waits for.
     """
     run = crawl(
         "pages",
@@ -113,10 +119,15 @@ def test_a_batch_larger_than_the_slot_is_no_deadlock(crawl: StartCrawl) -> None:
         BATCH_AGE_S=60,
         BATCH_BACKLOG_BYTES=200_000,
         SCRAPER_SLOT_MAX_ACTIVE_SIZE=300_000,
+        BATCH_ACK=ack,
     )
     stats = run.end()
     assert stats["batches/stored"] == 60
-    assert stats["batches/held_back_s"] > 0
+    if ack == "spool":
+        assert stats["batches/held_back_s"] > 0
+    assert stats["batches/waiting"] == 0
+    assert 0 < stats["batches/waiting_bytes_max"] < 300_000
+    assert stats["batches/worker_busy_s/0"] > 0
 
 
 def test_start_items_are_held_back_too(crawl: StartCrawl, tmp_path: Path) -> None:
@@ -172,11 +183,17 @@ def test_a_store_that_fails_ends_the_crawl(crawl: StartCrawl, tmp_path: Path) ->
     unfinished.
     """
     (tmp_path / "full").touch()
-    run = crawl("pages", pages=3000, SINK="tests.batches.misbehaving.Full", BATCH_BACKLOG_BYTES=50_000)
+    run = crawl(
+        "pages",
+        pages=3000,
+        SINK="tests.batches.misbehaving.Full",
+        BATCH_BACKLOG_BYTES=50_000,
+        BATCH_OUTAGE_S=1,
+    )
     stats = run.end()
     assert stats["finish_reason"] == "storage_failed"
     assert "No space left on device" in stats["batches/failure"]
-    assert f"python -m scraper.batches.drain {run.run_dir}" in stats["batches/failure"]
+    assert f"scrapy batches drain {run.run_dir}" in stats["batches/failure"]
     assert stats["batches/unfinished"] == stats["batches/scraped"] > 0
     assert "storage failed: " in stats["stderr"]
     assert stats["batches/scraped"] < 1000, "it is held back rather than run on"
@@ -232,6 +249,8 @@ def test_settings_are_read_once_and_strictly() -> None:
         ("BATCH_ITEMS", 70_000),
         ("BATCH_AGE_S", "soon"),
         ("BATCH_AGE_S", 0),
+        ("BATCH_ACK", "soon"),
+        ("BATCH_WORKER_MAX_MB", 1),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: object) -> None:

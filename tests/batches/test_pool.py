@@ -14,6 +14,7 @@ import pytest
 
 from scraper.batches import pool as pools
 from scraper.batches.delivery import Delivery
+from scraper.batches.pool import MIN_BATCHES
 from tests.batches.harness import POISON, Run, pool_of, until
 
 
@@ -91,6 +92,28 @@ def test_a_poison_item_goes_to_quarantine_and_its_batch_lives(tmp_path: Path, de
     assert f"2 workers died over it: {reason}" in letters[3]["reason"]
     if deed.startswith("hang"):
         assert "in number" in letters[3]["reason"], "the traceback tells where it hung"
+
+
+def test_a_worker_that_grows_is_replaced_and_nobody_is_to_blame(tmp_path: Path) -> None:
+    """A step that leaks costs a restart from time to time: no item, no death, no failure."""
+    steps = [POISON, "tests.batches.poison.modules"]
+    run = Run(tmp_path, steps=steps, items=1, worker_bytes=400 << 20)
+    run.deliver({"do": "take", "bytes": 10 << 20} for _ in range(100))
+    assert run.numbers() == list(range(100))
+    assert 1 <= run.count("worker_recycled") <= 100 / MIN_BATCHES
+    assert run.count("worker_deaths") == 0
+    assert len({row["pid"] for row in run.rows()}) == run.count("worker_recycled") + 1
+    assert run.failures == []
+
+
+def test_an_item_that_takes_too_much_memory_is_poison(tmp_path: Path) -> None:
+    """Its workers are killed before the machine suffers; the others live."""
+    run = Run(tmp_path, worker_bytes=100 << 20, item_deadline_s=20)
+    run.deliver({"do": "take_and_wait" if n == 2 else None, "bytes": 400 << 20} for n in range(5))
+    assert run.numbers() == [0, 1, 3, 4]
+    (letter,) = run.letters()
+    assert "took more than 200 MB of memory" in letter["reason"]
+    assert run.count("quarantined") == 1
 
 
 def test_one_death_is_bad_luck(tmp_path: Path) -> None:

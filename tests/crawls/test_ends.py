@@ -155,8 +155,9 @@ def test_a_full_disk_fails_the_run_and_says_so(
     crawl: Callable[..., Any], target: Any, direct: list[str], small_disk: Path
 ) -> None:
     run = crawl(
-        "numbers", "-a", f"url={target.url}", *direct, *MODULES, env=FAILING, folder=small_disk / "data"
-    ).wait()
+        "numbers", "-a", f"url={target.url}", *direct, *MODULES, "-s", "BATCH_OUTAGE_S=2", env=FAILING,
+        folder=small_disk / "data",
+    ).wait()  # fmt: skip
     assert run.exit_code == 13, run.out + run.err[-3000:]
     assert run.outcome == "failed_storage"
     assert "space" in run.out, run.out
