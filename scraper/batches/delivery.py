@@ -177,7 +177,6 @@ class Delivery:
             await self._room()
         size = await self._append(payload)
         self.unfinished += 1
-        self._count("batches/bytes", size)
         self._grow(size)
         now_s = self._loop.time()
         if not self._batcher.items:
@@ -367,6 +366,7 @@ class Delivery:
             return
         self._batcher.close()
         if batch:
+            self._count("batches/bytes", batch.size)
             self._born_s[batch.id] = self._first_s
             if self._acks[""]:
                 self._acks[batch.id] = self._acks[""]

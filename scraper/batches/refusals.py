@@ -115,13 +115,17 @@ class Store:
         self._try_later(self._outage.cause)
 
 
+# Seconds between two looks whether a disk has room: a local write, no herd to fear, and the whole crawl stands still meanwhile.
+_DISK_DELAY_S = 2.0
+
+
 class Disk:
     """The disk of the spool, when it is full."""
 
     def __init__(self, patience: Patience, told: Told) -> None:
         self._loop = asyncio.get_running_loop()
         self._patience, self._told = patience, told
-        self._outage = Outage(patience.outage_s)
+        self._outage = Outage(patience.outage_s, _DISK_DELAY_S)
 
     @property
     def cause(self) -> str:

@@ -51,7 +51,7 @@ def _claim(folder: Path, run_id: str) -> None:
     try:
         record.claim(folder)
     except FileExistsError:
-        way_out = f"is the name of another run, {folder}; give another, or deliver what that one left with python -m scraper.batches.drain {folder}"
+        way_out = f"is the name of another run, {folder}; give another, or deliver what that one left with scrapy batches drain {folder}"
         raise ConfigError("RUN_ID", run_id, way_out) from None
     except OSError as error:
         raise ConfigError("RUN_DIR", str(folder), f"cannot be made: {error.strerror}") from error

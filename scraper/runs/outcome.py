@@ -317,7 +317,7 @@ RULES = (
         lambda f: (
             f"{share(f.dead_letter, f.scraped, 'record')} could not be processed and lie in dead_letters.jsonl"
         ),
-        "open dead_letters.jsonl beside the report and correct the step that raised",
+        "see scrapy batches inspect --letters RUN, correct the step that raised, then scrapy batches replay RUN",
     ),
     Rule(
         "not_merged",

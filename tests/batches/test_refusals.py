@@ -119,6 +119,7 @@ def test_tries_come_later_and_later_and_end() -> None:
     outage = Outage(100)
     now, delays = 50.0, []
     while (delay := outage.refused(now, "down")) is not None:
+        assert outage.refused(now + delay / 2, "down") == delay / 2  # one of many who wait for the same try
         delays.append(delay)
         now += delay
     assert delays == [1, 2, 4, 8, 16, 30, 30, 9]
