@@ -12,7 +12,7 @@ a string.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -23,14 +23,15 @@ FLOAT, TIME, BYTES, TEXT = "float", "time", "bytes", "text"
 
 EXACT_IN_FLOAT = 2**53  # integers up to here survive a column of floats; larger ones are "bigint"
 _KINDS = {type(None): NULL, bool: BOOL, float: FLOAT, str: TEXT, bytes: BYTES}
+_TEXTS = {type(None), str}
 _WIDER = {frozenset((INT, FLOAT)): FLOAT, frozenset((INT, BIGINT)): BIGINT}
 
 
-def kind_of(values: Iterable[Any]) -> str:
+def kind_of(values: Collection[Any]) -> str:
     """The narrowest kind that holds all the values."""
     kind = NULL
-    for value in values:
-        kind = widest(kind, _KINDS.get(type(value)) or _kind(value))
+    for type_ in set(map(type, values)):  # each type once: a look at every value costs more than to store it
+        kind = widest(kind, _KINDS.get(type_) or _kind([value for value in values if type(value) is type_]))
     return kind
 
 
@@ -39,6 +40,11 @@ def widest(one: str, other: str) -> str:
     if one == other or other == NULL:
         return one
     return other if one == NULL else _WIDER.get(frozenset((one, other)), TEXT)
+
+
+def texts(values: list[Any]) -> list[str | None]:
+    """Each value spelled out."""
+    return values if set(map(type, values)) <= _TEXTS else [text(value) for value in values]
 
 
 def text(value: Any) -> str | None:
@@ -51,9 +57,14 @@ def text(value: Any) -> str | None:
     return msgspec.json.decode(spelled, type=str) if spelled[:1] == b'"' else spelled.decode()
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, int):
-        return INT if abs(value) <= EXACT_IN_FLOAT else BIGINT if -(2**63) <= value < 2**63 else TEXT
-    if isinstance(value, datetime) and value.tzinfo is not None:
+def _kind(values: list[Any]) -> str:
+    """Of values of one type."""
+    if isinstance(values[0], int):
+        return widest(_whole(min(values)), _whole(max(values)))
+    if isinstance(values[0], datetime) and all(value.tzinfo is not None for value in values):
         return TIME
     return TEXT
+
+
+def _whole(value: int) -> str:
+    return INT if abs(value) <= EXACT_IN_FLOAT else BIGINT if -(2**63) <= value < 2**63 else TEXT

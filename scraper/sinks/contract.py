@@ -32,7 +32,10 @@ _PASSWORD = re.compile(
 
 @runtime_checkable
 class Sink(Protocol):
-    """A place for rows. Built as ``Class(out_dir: str, **options)`` in the crawler and every worker; cheap to build."""
+    """A place for rows. Built as ``Class(out_dir: str, **options)`` in the crawler and every worker; cheap to build.
+
+    One that writes elsewhere than into ``out_dir`` says so by an attribute ``folder``: a path, an address, or "" for none.
+    """
 
     name: str
     preload: tuple[str, ...]  # modules that a worker needs: imported once, before workers are forked

@@ -16,7 +16,7 @@ from typing import Any
 
 from scraper.sinks import columns
 from scraper.sinks.contract import Row
-from scraper.sinks.parts import Parts
+from scraper.sinks.remote import parts_for
 
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")  # "-5,00" stays what it is
@@ -25,13 +25,15 @@ _END = b"\r\n"
 
 
 class CsvSink:
-    """Rows as lines of CSV in ``out_dir``."""
+    """Rows as lines of CSV in ``out_dir``, or below ``to`` (remote.py)."""
 
     name = "csv"
     preload: tuple[str, ...] = ()
 
-    def __init__(self, out_dir: str) -> None:
-        self._parts = Parts(out_dir, "csv")
+    def __init__(self, out_dir: str, *, to: str = "", storage: dict[str, Any] | None = None) -> None:
+        self._parts = parts_for(out_dir, "csv", to, storage)
+        self.folder = str(self._parts.folder)
+        self.preload = (*self.preload, *self._parts.preload)
 
     def prepare(self) -> None:
         self._parts.prepare()
@@ -47,7 +49,7 @@ class CsvSink:
         self._parts.merge(_merge)
 
     def close(self) -> None:
-        pass
+        self._parts.close()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -10,12 +10,13 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from scraper.errors import ConfigError
 from scraper.sinks.contract import Row
-from scraper.sinks.parts import Parts
+from scraper.sinks.remote import parts_for
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -31,15 +32,21 @@ _OPTIONS: dict[int, int] = {
 
 
 class JsonlSink:
-    """Rows as lines of JSON in ``out_dir``. ``compress``: "zstd" (``data-*.jsonl.zst``) or nothing."""
+    """Rows as lines of JSON in ``out_dir``, or below ``to`` (remote.py). ``compress``: "zstd" (``data-*.jsonl.zst``) or
+    nothing.
+    """
 
     name = "jsonl"
     preload: tuple[str, ...] = ()
 
-    def __init__(self, out_dir: str, *, compress: str = "") -> None:
+    def __init__(
+        self, out_dir: str, *, compress: str = "", to: str = "", storage: dict[str, Any] | None = None
+    ) -> None:
         if compress not in ("", "zstd"):
             raise ConfigError("SINK", compress, 'jsonl: compress is "zstd" or ""')
-        self._parts = Parts(out_dir, "jsonl.zst" if compress else "jsonl")
+        self._parts = parts_for(out_dir, "jsonl.zst" if compress else "jsonl", to, storage)
+        self.folder = str(self._parts.folder)
+        self.preload = (*self.preload, *self._parts.preload)
         self._compress = bool(compress)
 
     def prepare(self) -> None:
@@ -54,7 +61,7 @@ class JsonlSink:
         self._parts.merge(_merge)
 
     def close(self) -> None:
-        pass
+        self._parts.close()
 
 
 def _write(path: Path, data: bytes) -> None:

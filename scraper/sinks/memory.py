@@ -10,6 +10,7 @@ class MemorySink:
 
     name = "memory"
     preload: tuple[str, ...] = ()
+    folder = ""
 
     def __init__(self, out_dir: str) -> None:
         self.batches: dict[str, list[Row]] = {}

@@ -10,6 +10,7 @@ batch that comes again even then changes nothing.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Manifest(msgspec.Struct):
 
 class Parts:
     """The files ``part-<batch id>.<suffix>`` and, once merged, ``data-<generation>-<n>.<suffix>``."""
+
+    preload: tuple[str, ...] = ()  # modules, as in a `Sink`
 
     def __init__(self, folder: str, suffix: str) -> None:
         self.folder = Path(folder)
@@ -58,7 +61,9 @@ class Parts:
         final = self.folder / f"part-{batch_id}.{self.suffix}"
         if final.exists() or batch_id in self._batches_merged():
             return
-        aside = self.folder / f".{final.name}.{os.getpid()}.tmp"
+        aside = (
+            self.folder / f".{final.name}.{uuid.uuid4().hex}.tmp"
+        )  # machines that share a folder have equal pids
         try:
             write(aside)
             _fsync(aside)
@@ -67,6 +72,8 @@ class Parts:
             aside.unlink(missing_ok=True)
             raise
         _fsync(self.folder)
+        if batch_id in self._batches_merged():  # by another machine, while this one was frozen in `write`
+            final.unlink(missing_ok=True)
 
     def merge(self, write: Callable[[list[Path], Callable[[], Path]], None]) -> None:
         """Replace all files by those that ``write(files, new_path)`` writes, calling ``new_path()`` for each."""
@@ -102,6 +109,9 @@ class Parts:
             raise
         self._write(self._journal, _Journal(new, [path.name for path in old]))
         self._settle()
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _batches_merged(self) -> set[str]:
         try:

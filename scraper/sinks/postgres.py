@@ -37,6 +37,10 @@ _SESSION = """
     WHERE (name = 'synchronous_commit' AND setting = 'off')
        OR (name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))
 """
+_COLUMNS = (
+    "attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+    "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+)
 
 
 class _Alter(Exception):
@@ -56,6 +60,7 @@ class PostgresSink:
 
     name = "postgres"
     preload = ("psycopg",)
+    folder = ""
 
     def __init__(
         self, out_dir: str, *, url: str = "", table: str = "records", key: tuple[str, ...] = ()
@@ -137,21 +142,24 @@ class PostgresSink:
         while True:
             connection = self._open()
             try:
-                with connection.transaction():
-                    self._insert(connection, batch_id, rows)
+                # From here on no column changes. In one message: round trips are a tenth of a commit.
+                connection.execute(f"BEGIN; LOCK TABLE {self._table} IN ROW EXCLUSIVE MODE")
+                self._insert(connection, batch_id, rows)
+                connection.commit()
                 return
             except _Alter as needed:
+                connection.rollback()
                 self._alter(connection, needed.types)
 
     def _insert(self, connection: psycopg.Connection[Any], batch_id: str, rows: list[Row]) -> None:
-        added = connection.execute(
-            f"INSERT INTO {self._batches.replace('%', '%%')} VALUES (%s, %s) ON CONFLICT DO NOTHING",  # noqa: S608  # names are quoted, values are parameters
-            (batch_id, len(rows)),
+        found = connection.execute(
+            f"WITH added AS (INSERT INTO {self._batches.replace('%', '%%')} VALUES (%s, %s) ON CONFLICT DO NOTHING RETURNING 1) "  # noqa: S608  # names are quoted, values are parameters
+            f"SELECT {_COLUMNS} AND EXISTS (SELECT FROM added)",
+            (batch_id, len(rows), self._table),
         )
-        if not added.rowcount:
+        have = dict(found.fetchall())
+        if not have:  # the batch is stored already
             return
-        connection.execute(f"LOCK TABLE {self._table} IN ROW EXCLUSIVE MODE")  # now no column changes
-        have = self._columns(connection)
         own, new = tables.place(tables.with_values(rows), have, values.NAMES)
         own = [name for name in own if have[name] in values.FITS]
         types = values.changes(rows, own, new, have)
@@ -214,12 +222,7 @@ class PostgresSink:
 
     def _columns(self, connection: psycopg.Connection[Any]) -> dict[str, str]:
         """Name -> type of the table's columns."""
-        found = connection.execute(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
-            "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-            (self._table,),
-        )
-        return dict(found.fetchall())
+        return dict(connection.execute(f"SELECT {_COLUMNS}", (self._table,)).fetchall())
 
     def _make(self, connection: psycopg.Connection[Any], table: str, definition: str) -> None:
         """CREATE TABLE IF NOT EXISTS, but also for those who may not create one."""

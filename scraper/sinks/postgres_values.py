@@ -58,27 +58,25 @@ def changes(
 def records(
     rows: Sequence[Row], own: Sequence[str], have: dict[str, str], key: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
-    """For each row the values of the columns ``own`` and of ``_rest``, as COPY takes them."""
+    """For each row the values of the columns ``own`` and of ``_rest``, as COPY takes them. One row at a time: the server works
+    on those that it has while the next are made ready.
+    """
     mine, limit = set(own), KEY_BYTES // max(1, len(key))
-    left: dict[int, dict[str, Any]] = {}  # row -> what goes to ``_rest``
-    for at, row in enumerate(rows):
+    fits = [(name, FITS[have[name]]) for name in own]
+    keys = [(at, name) for at, name in enumerate(own) if name in key]
+    for row in rows:
+        left: dict[str, Any] = {}  # what goes to ``_rest``
         if not row.keys() <= mine:
-            left[at] = {name: value for name, value in row.items() if name not in mine and value is not None}
-    filled = []
-    for name in own:
-        fit = FITS[have[name]]
-        column = [None if (value := row.get(name)) is None else fit(value) for row in rows]
-        for at, value in enumerate(column):
-            if value is _MISFIT:
-                column[at] = None
-            elif name in key and value is not None and len(value.encode()) > limit:
-                column[at] = _shortened(value)
-            else:
-                continue
-            left.setdefault(at, {})[name] = rows[at][name]
-        filled.append(column)
-    filled.append([_jsonb(rest) if (rest := left.get(at)) else None for at in range(len(rows))])
-    return zip(*filled, strict=True)
+            left = {name: value for name, value in row.items() if name not in mine and value is not None}
+        record: list[Any] = [None if (value := row.get(name)) is None else fit(value) for name, fit in fits]
+        if _MISFIT in record:
+            for at, name in enumerate(own):
+                if record[at] is _MISFIT:
+                    record[at], left[name] = None, row[name]
+        for at, name in keys:
+            if record[at] is not None and len(record[at].encode()) > limit:
+                record[at], left[name] = _shortened(record[at]), row[name]
+        yield (*record, _jsonb(left) if left else None)
 
 
 def last_of_each_key(rows: Sequence[Row], key: Sequence[str]) -> list[Row]:
@@ -123,7 +121,9 @@ def _bytes(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    text = value if type(value) is str else columns.text(value)
+    if type(value) is str and "\0" not in value:
+        return value
+    text = columns.text(value)
     return text.replace("\0", "\ufffd") if text and "\0" in text else text
 
 

@@ -47,6 +47,7 @@ class SqliteSink:
         if synchronous.upper() not in _SYNCHRONOUS:
             raise ConfigError("SINK", synchronous, f"sqlite: synchronous is one of {', '.join(_SYNCHRONOUS)}")
         self._path = Path(out_dir) / file
+        self.folder = str(self._path.parent)
         self._key = tables.checked_key(self.name, key, _NAMES)
         self._table, self._batches = _quoted(table), _quoted(f"{table}_batches")
         self._index = _quoted("_".join((table, "key", *self._key)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +37,24 @@ ALL = (NULL, BOOL, INT, BIGINT, FLOAT, TIME, BYTES, TEXT)
 def test_the_narrowest_kind(values: list[Any], kind: str) -> None:
     """A list of values has the narrowest kind that holds them all."""
     assert columns.kind_of(values) == kind
+
+
+@given(
+    st.lists(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**65), 2**65)
+        | st.sampled_from([2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1])
+        | st.floats()
+        | st.datetimes(timezones=st.none() | st.just(UTC))
+        | st.text(max_size=2)
+        | st.binary(max_size=2)
+    )
+)
+def test_a_column_holds_each_of_its_values(values: list[Any]) -> None:
+    """The kind of many values is the widest of their kinds one by one."""
+    one_by_one = [columns.kind_of([value]) for value in values]
+    assert columns.kind_of(values) == functools.reduce(columns.widest, one_by_one, NULL)
 
 
 @given(st.sampled_from(ALL), st.sampled_from(ALL), st.sampled_from(ALL))

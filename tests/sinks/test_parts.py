@@ -113,3 +113,20 @@ def test_a_merge_that_fails_leaves_the_parts_and_no_half_file(tmp_path: Path) ->
     with pytest.raises(OSError, match="disk full"):
         parts.merge(fail)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part-b0.txt", "part-b1.txt", "part-b2.txt"]
+
+
+def test_a_part_that_comes_after_its_batch_was_merged_is_not_there_twice(tmp_path: Path) -> None:
+    """As one of a machine that was frozen before it wrote, while another delivered the batch and the run ended."""
+    parts, other = (Parts(str(tmp_path / "out"), "txt") for _ in range(2))
+    parts.prepare()
+
+    def concat(files: list[Path], new_path: Callable[[], Path]) -> None:
+        new_path().write_text("".join(path.read_text() for path in files))
+
+    def frozen(path: Path) -> None:
+        other.add("b", lambda aside: aside.write_text("row"))
+        other.merge(concat)
+        path.write_text("row")
+
+    parts.add("b", frozen)
+    assert [path.name for path in parts.files()] == ["data-001-00000.txt"]
