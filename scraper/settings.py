@@ -196,6 +196,9 @@ BATCH_ACK = "spool"
 BATCH_SYNC_S = 0.5
 # seconds that a store or a disk which takes nothing is tried again, while the crawl waits; then the run ends failed_storage
 BATCH_OUTAGE_S = 900.0
+# workers on other machines (scrapy batches work --log ...) instead of BATCH_WORKERS: redis://host:6379/0, rediss:// for TLS, or
+# "env:NAME" where that has a password; empty: none
+BATCH_LOG = ""
 BATCH_ITEM_DEADLINE_S = 30.0  # seconds one item may take in a worker; then it is taken for hung
 # MB that a worker may hold: above, it is replaced after its batch; at twice as much it is killed, and the item is to blame
 BATCH_WORKER_MAX_MB = 1024

@@ -132,7 +132,15 @@ def test_the_import_rules_can_be_broken(tmp_path: Path, monkeypatch: pytest.Monk
     }
 
 
-@pytest.mark.parametrize("module", ["scraper.batches.worker", "scraper.sinks.parquet", "scraper.lab.server"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "scraper.batches.worker",
+        "scraper.batches.elsewhere.work",
+        "scraper.sinks.parquet",
+        "scraper.lab.server",
+    ],
+)
 def test_a_process_that_is_not_the_crawl_never_loads_scrapy(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('scrapy', 'twisted') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

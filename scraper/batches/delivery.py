@@ -8,56 +8,27 @@ names of docs/stats.md.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from scraper.batches import steps, wire, worker
-from scraper.batches.batcher import Batcher, Limits
+from scraper.batches import setup, steps, wire
+from scraper.batches.batcher import Batcher
 from scraper.batches.dead_letters import DeadLetters
-from scraper.batches.inline import InlinePool
 from scraper.batches.log import Batch, Log
-from scraper.batches.pool import Pool
 from scraper.batches.refusals import Disk, Patience, Store, Told
-from scraper.batches.spool import Spool, read_batch
+from scraper.batches.segments import read_batch
+from scraper.batches.setup import Options
 from scraper.batches.syncer import Syncer
 from scraper.errors import SinkError
-from scraper.sinks import contract
 
-ACKS = ("spool", "fsync", "commit")
 MAX_DEATHS = (
     2  # of workers over one item, before it goes to quarantine: the second shows that it was not bad luck
 )
 MAX_COMMIT_DEATHS = 3  # of workers while the sink wrote one batch, before the run gives up
 _TICK_S = 0.001  # a timer may fire a clock tick early, and then the batch would not be old enough
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """``workers`` 0 = inline, in a thread. ``backlog_bytes`` may wait on disk before `put` waits. ``ack``: when `put` returns
-    (docs/batches.md). ``sync_s``: seconds between two syncs of the spool, 0 for none. ``outage_s``: how long a store or disk
-    that takes nothing is tried again; once the crawl is ``stopping`` only for ``drain_timeout_s``.
-    """
-
-    run_dir: Path
-    job: worker.Job
-    workers: int
-    limits: Limits
-    backlog_bytes: int
-    drain_timeout_s: float
-    item_deadline_s: float = 30.0
-    ack: str = "spool"
-    sync_s: float = 0.5
-    outage_s: float = 900.0
-    worker_bytes: int = 1 << 30
-    keep_segments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +76,7 @@ class Delivery:
         self._batcher = Batcher(options.limits)
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self._cutting_later = False  # the disk was full, it is tried again
         self._holding = 0  # puts that are held back
         self._held_since_s = 0.0
         self._empty: asyncio.Future[None] | None = None
@@ -122,27 +94,19 @@ class Delivery:
         """
         options = self._options
         self._loop = asyncio.get_running_loop()
-        job = dataclasses.replace(options.job, run_dir=str(options.run_dir))
-        loaded = worker.steps_of(job)
-        for one in loaded:
-            one.step.prepare()
-        preload = (*_prepared(job).preload, *steps.preloads(loaded))
-        every_s = 0.0 if options.ack == "fsync" else options.sync_s or None
-        self._log = self._given_log or Spool(
-            options.run_dir / "spool", options.limits, {"job": msgspec.to_builtins(options.job)},
-            sync=every_s is not None, keep=options.keep_segments,
-        )  # fmt: skip
-        self._dead_letters = DeadLetters(options.run_dir)
-        if options.workers:
-            self._pool: Pool | InlinePool = Pool(
-                self._loop, job, options.workers, self._log.folder, self, preload, options.item_deadline_s,
-                options.worker_bytes,
-            )  # fmt: skip
-        else:
-            self._pool = InlinePool(self._loop, job, self)
+        log = self._given_log
+        try:
+            job, preload = setup.prepared(options)
+            log = self._log = log or setup.spool_of(options)
+            self._dead_letters = DeadLetters(options.run_dir)
+            self._pool = setup.pool_of(self._loop, job, options, self._log.folder, self, preload)
+            await self._pool.start()
+        except BaseException:
+            if log is not None:
+                log.close()
+            raise
         told = Told(self._count, self._notice, self._fail)
         self._store, self._disk = Store(self._patience, self._pool, told), Disk(self._patience, told)
-        await self._pool.start()
         if self._log.torn_bytes:
             self._count("batches/torn_bytes", self._log.torn_bytes)
         for batch in self._log.recovered:
@@ -151,13 +115,18 @@ class Delivery:
             self._count("batches/dead_letter", len(batch.skip))
             self._born_s[batch.id] = self._loop.time()
             self._grow(batch.size)
-            for index, deaths in batch.attempts.items():  # the crawler was killed before it could act on the last
+            for (
+                index,
+                deaths,
+            ) in batch.attempts.items():  # the crawler was killed before it could act on the last
                 if index != wire.COMMITTING and deaths >= MAX_DEATHS and index not in batch.skip:
                     self._quarantine(batch, index, "in an earlier start")
             self._pool.submit(batch)
-        if every_s is not None:
+        if options.sync_every_s is not None:
             self._syncer = Syncer(
-                self._log, every_s, lambda error: self._fail(f"the spool cannot be synced ({error})")
+                self._log,
+                options.sync_every_s,
+                lambda error: self._fail(f"the spool cannot be synced ({error})"),
             )
         self._opened = True
 
@@ -173,7 +142,7 @@ class Delivery:
 
         SinkError if that does not come to be. If the spool could not take it, the item is nowhere.
         """
-        if self.backlog > self._options.backlog_bytes or self._waiters:
+        if self.backlog > self._options.backlog_bytes or self._waiters or self._disk.cause:
             await self._room()
         size = await self._append(payload)
         self.unfinished += 1
@@ -293,7 +262,8 @@ class Delivery:
                 delay_s = self._disk.refused(error, "the spool cannot be written")
                 if delay_s is None:
                     raise SinkError("spool", "(open)", str(error)) from error
-                await self._held_back(asyncio.sleep(delay_s))
+                self._loop.call_later(delay_s, self._let_one_in)
+                await self._room(first=True)
             else:
                 self._disk.took()
                 return size
@@ -321,11 +291,11 @@ class Delivery:
         self.backlog += size
         self._backlog_max = max(self._backlog_max, self.backlog)
 
-    async def _room(self) -> None:
+    async def _room(self, *, first: bool = False) -> None:
         if self.failure:
             return
         waiter = self._loop.create_future()
-        self._waiters.append(waiter)
+        (self._waiters.appendleft if first else self._waiters.append)(waiter)
         self._cut_if_due()
         await self._held_back(waiter)
 
@@ -343,16 +313,24 @@ class Delivery:
 
     def _let_in(self) -> None:
         """Wake the first that waits, if there is room; it wakes the next when its item is in."""
-        while self._waiters and (self.failure or self.backlog <= self._options.backlog_bytes):
+        while self.failure and self._waiters:
+            self._let_one_in()
+        if not self._disk.cause and self.backlog <= self._options.backlog_bytes:
+            self._let_one_in()
+
+    def _let_one_in(self) -> None:
+        """Wake the first that waits: one tries a disk that was full, a thousand would hold the loop."""
+        while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                if not self.failure:
-                    return
+                return
 
     def _cut_if_due(self) -> None:
         wanted = bool(self._waiters) or self._options.ack == "commit"
-        if self._batcher.due(self._loop.time(), idle=self._pool.idle, wanted=wanted):
+        if not self._cutting_later and self._batcher.due(
+            self._loop.time(), idle=self._pool.idle, wanted=wanted
+        ):
             self._cut()
 
     def _cut(self) -> None:
@@ -362,8 +340,11 @@ class Delivery:
         try:
             batch = self._log.cut()
         except OSError as error:
+            self._cutting_later = True
             self._disk.again(error, "the ledger cannot be written", self._cut)
             return
+        self._cutting_later = False
+        self._disk.took()
         self._batcher.close()
         if batch:
             self._count("batches/bytes", batch.size)
@@ -406,14 +387,15 @@ class Delivery:
         self._count("batches/dead_letter", 1)
 
     def _write_letters(self, batch: Batch, dead: list[wire.Dead]) -> None:
-        if dead:
-            payloads = read_batch(batch.path, batch.start, batch.end, batch.n)
-            for letter in dead:
-                payload = payloads[letter.index]
-                item = wire.decode_row(payload) if payload is not None else None
-                self._dead_letters.add(
-                    f"{batch.id}-{letter.index}", letter.step, letter.reason, item, letter.traceback
-                )
+        if not dead:
+            return
+        payloads = read_batch(batch.path, batch.start, batch.end, batch.n)
+        for letter in dead:
+            id = f"{batch.id}-{letter.index}"
+            payload = payloads[letter.index]
+            self._dead_letters.add(id, letter.step, letter.reason, None, letter.traceback, payload)
+        if self._options.ack != "spool":
+            self._dead_letters.sync()
 
     def _check_empty(self) -> None:
         if self._empty and not self._empty.done() and (self.failure or not self.unfinished):
@@ -422,7 +404,7 @@ class Delivery:
     def _fail(self, why: str) -> None:
         if not self.failure:
             self.failure = (
-                f"{why}; {self.unfinished} items wait in {self._options.run_dir / 'spool'}: put it right, then "
+                f"{why}; {self.unfinished} items wait in {self._log.folder}: put it right, then "
                 f"scrapy batches drain {self._options.run_dir}"
             )
             self._let_in()
@@ -431,15 +413,3 @@ class Delivery:
                 if not safe.done():
                     safe.set_exception(SinkError("spool", "(waiting)", why))
             self._on_failure(self.failure)
-
-
-def _prepared(job: worker.Job) -> contract.Sink:
-    """The sink, its place made ready. SinkError if it cannot be."""
-    sink = contract.load(job.sink, job.out_dir, os.environ)
-    try:
-        sink.prepare()
-    except OSError as error:
-        raise SinkError(sink.name, "(none yet)", f"{job.out_dir}: {error}") from error
-    finally:
-        sink.close()
-    return sink

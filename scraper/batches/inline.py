@@ -69,7 +69,11 @@ class InlinePool:
 
     async def _deliver(self, batch: Batch) -> None:
         order = wire.Order(1, batch.id, batch.path, batch.start, batch.end, batch.n, batch.skip)
-        answer = await self._loop.run_in_executor(self._thread, self._runner.deliver, order, _no_mark)
+        try:
+            answer = await self._loop.run_in_executor(self._thread, self._runner.deliver, order, _no_mark)
+        except Exception as error:  # noqa: BLE001  # a step may raise what it likes; the run must hear of it
+            self._events.failed(f"{type(error).__name__}: {error}")
+            return
         self._undone -= 1
         if isinstance(answer, wire.Ack):
             self._events.acked(batch, answer)

@@ -1,16 +1,25 @@
 """I/O. What became of each batch: a file of JSON lines, one write per record, read at the next start.
 
 The record comes first, the deed second: a batch is written down before it is sent, its end before its bytes
-are deleted. A line that was cut by a kill, or damaged, is left out; every record carries the range it
-speaks of, so that the segment can say what is missing.
+are deleted. A line is the xxh3 of a record as hex, and the record. One that was cut by a kill, or damaged, is left out; every
+record carries the range it speaks of, so that the segment can say what is missing.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import xxhash
+
+
+class Opened(msgspec.Struct, frozen=True, tag="opened"):
+    """The spool ``uuid`` was taken over; ``about`` is what spool.json says, should that be lost."""
+
+    uuid: str
+    about: dict[str, Any]
 
 
 class Cut(msgspec.Struct, frozen=True, tag="cut"):
@@ -53,7 +62,8 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     segment: int
 
 
-Record = Cut | Done | Attempt | Quarantined | Released
+OfSegment = Cut | Done | Attempt | Quarantined | Released
+Record = Opened | OfSegment
 _decode = msgspec.json.Decoder(Record).decode
 
 
@@ -70,7 +80,8 @@ class Ledger:
 
     def write(self, record: Record) -> None:
         """Append; OSError if the disk is full."""
-        line = msgspec.json.encode(record) + b"\n"
+        said = msgspec.json.encode(record)
+        line = b"%s %s\n" % (_sum(said), said)
         if os.write(self._file, line) != len(line):
             os.write(self._file, b"\n")  # raises the reason
             raise OSError("ledger: short write")
@@ -88,9 +99,16 @@ def read(path: Path) -> tuple[list[Record], int]:
         return [], 0
     records: list[Record] = []
     damaged = 0
-    for line in path.read_bytes().splitlines():
+    for line in path.read_bytes().split(b"\n"):
+        checksum, _, said = line.partition(b" ")
         try:
-            records.append(_decode(line))
-        except msgspec.DecodeError:
+            if checksum != _sum(said):
+                raise ValueError(checksum)
+            records.append(_decode(said))
+        except ValueError:  # msgspec's own errors are some, text that is no UTF-8 is another
             damaged += bool(line)
     return records, damaged
+
+
+def _sum(said: bytes) -> bytes:
+    return xxhash.xxh3_64_hexdigest(said).encode()

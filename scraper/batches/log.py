@@ -1,7 +1,7 @@
 """RULE. The log that items wait in: what a `Delivery` needs of it, whoever keeps it.
 
 append -> cut -> (workers read) -> settle; what an earlier owner left comes back as ``recovered``. `spool.Spool` is the
-log of a run, in local files; archive.py reads segments that were kept; redis_log.py carries batches to workers elsewhere.
+log of a run, in local files; afterwards/archive.py reads segments that were kept.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ Scrapy takes no new requests while responses wait for their items. It writes the
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import logging
 import os
@@ -21,8 +22,9 @@ from scrapy.utils.reactor import is_asyncio_reactor_installed
 
 from scraper.batches import encode, wire
 from scraper.batches.batcher import Limits
-from scraper.batches.delivery import ACKS, Delivery, Options
+from scraper.batches.delivery import Delivery
 from scraper.batches.middleware import ORIGIN, OriginMiddleware, OriginProcessor
+from scraper.batches.setup import ACKS, Options
 from scraper.batches.worker import Job, steps_of
 from scraper.errors import ConfigError
 from scraper.options import read
@@ -75,6 +77,7 @@ def options_from(settings: Any) -> PipelineOptions:
             outage_s=read(settings, "BATCH_OUTAGE_S", float, at_least=0),
             worker_bytes=read(settings, "BATCH_WORKER_MAX_MB", int, at_least=64) << 20,
             keep_segments=read(settings, "BATCH_KEEP_SEGMENTS", bool),
+            elsewhere=_elsewhere(settings, job),
         ),
     )
 
@@ -201,6 +204,19 @@ def _one_of(settings: Any, name: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise ConfigError(name, value, f"must be one of {', '.join(known)}")
     return value
+
+
+def _elsewhere(settings: Any, job: Job) -> str:
+    """Where workers of other machines get the batches. ConfigError if they cannot."""
+    url = read(settings, "BATCH_LOG", str)
+    if url:
+        if importlib.util.find_spec("redis") is None:
+            raise ConfigError("BATCH_LOG", None, 'needs redis, an extra: pip install "scraper[redis]"')
+        from scraper.batches.elsewhere import redis_log, remote  # its library is an extra
+
+        redis_log.connect(url)  # only builds it: whether it answers is seen when the crawl opens
+        remote.refuse_local(steps_of(job))
+    return url
 
 
 def _given(settings: Any, name: str) -> str:

@@ -104,6 +104,7 @@ class Store:
         now_s = self._loop.time()
         delay_s = self._outage.refused(now_s, why, self._patience.stop_by_s(now_s))
         if delay_s is None:
+            self._told.count("batches/outage_s", self._outage.end(now_s))
             self._told.fail(why)
         else:
             self._retry = self._loop.call_later(delay_s, self._try)
@@ -140,6 +141,7 @@ class Disk:
                 self._told.notice(f"the disk is full, the crawl waits for room: {why}")
             delay_s = self._outage.refused(now_s, why, self._patience.stop_by_s(now_s))
         if delay_s is None:
+            self._told.count("batches/outage_s", self._outage.end(now_s))
             self._told.fail(why)
         return delay_s
 

@@ -1,10 +1,10 @@
 """I/O. The log on disk that is the transport: items are appended, batches are ranges, workers read them.
 
 `append` is one write per item, so an item is safe from the death of any process when it returns; from a power cut when
-a call that `synced` gives has returned after it. A record is magic, length, xxh3 of the payload, payload: reading finds
-the next whole record after a damaged one. Segments are allocated in steps ahead of the writing, so a kill leaves zeros at
-the end, which are no record. One process owns a spool (flock); the folder lives as long as the run's folder and starts
-where it ended.
+a call that `synced` gives has returned after it. Room is made ahead of the writing, so a kill leaves zeros at the end,
+which are no record (segments.py). One process owns a spool (flock); the folder lives as long as the run's folder and
+starts where it ended. The ledger can be lost: what is in the segments is delivered again then, in the same batches under the
+same names, which the sinks know.
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ import contextlib
 import errno
 import fcntl
 import os
-import struct
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import xxhash
 
-from scraper.batches import ledger
-from scraper.batches.batcher import Limits
+from scraper.batches import ledger, left, segments
 from scraper.batches.log import Batch
 from scraper.errors import ConfigError
 
@@ -34,9 +31,8 @@ SEGMENT_BYTES = 64 << 20
 # 5 us, where it costs 9 in a file that grows, or in room from fallocate, which has no pages yet.
 ALLOCATE_BYTES = 256 << 10
 _ZEROS = bytes(ALLOCATE_BYTES)
+ABOUT, LEDGER = "spool.json", "ledger.jsonl"
 KEPT = "segments"  # folder beside the spool's, for segments that are kept when they are not needed any more
-_MAGIC = b"\xd7SP1"
-_HEADER = struct.Struct("<4sIQ")
 _datasync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -48,24 +44,24 @@ class Spool:
     """
 
     def __init__(
-        self, folder: Path, limits: Limits, about: dict[str, Any], segment_bytes: int = SEGMENT_BYTES,
+        self, folder: Path, about: dict[str, Any], segment_bytes: int = SEGMENT_BYTES,
         *, sync: bool = False, keep: bool = False,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._segment_bytes = segment_bytes
         self._sync, self._keep = sync, keep
-        self._lock = _locked(folder)
-        self._uuid = _introduce(folder / "spool.json", about)
+        self._lock = locked(folder)
+        records, self.damaged_records = ledger.read(folder / LEDGER)
+        self._ledger = ledger.Ledger(folder / LEDGER)
+        self._uuid = _introduce(folder, about)
+        self._ledger.write(ledger.Opened(self._uuid, about))
         self.torn_bytes = 0
-        self.recovered: list[Batch] = []
         self._unsettled: dict[int, set[int]] = defaultdict(set)  # segment -> starts of batches not stored
-        records, self.damaged_records = ledger.read(folder / "ledger.jsonl")
-        self._ledger = ledger.Ledger(folder / "ledger.jsonl")
-        self._segment = 1 + max((record.segment for record in records), default=-1)
         self._full: list[int] = []  # files of full segments, to be synced once more and closed
         self._unneeded: list[Path] = []  # segments to remove, once the ledger's word for it is synced
-        self._recover(records, limits)
+        self._segment = 0  # the current one
+        self.recovered = self._recover(records)
         self._file = -1
         self._allocated = 0
         self._start = self._end = self._n = 0  # the open batch, in the current segment
@@ -74,12 +70,11 @@ class Spool:
         """Add one item; return its bytes on disk. OSError if the disk is full: then nothing was added."""
         if self._file < 0:
             self._file = os.open(self._path(self._segment), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
-        size = _HEADER.size + len(payload)
+        size = segments.HEADER_BYTES + len(payload)
         if self._end + size > self._allocated and size < ALLOCATE_BYTES:
             self._allocate()
-        header = _HEADER.pack(_MAGIC, len(payload), xxhash.xxh3_64_intdigest(payload))
         try:
-            if os.pwritev(self._file, (header, payload), self._end) != size:
+            if os.pwritev(self._file, (segments.header(self._n, payload), payload), self._end) != size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
         except OSError:
             os.ftruncate(self._file, self._end)
@@ -164,13 +159,8 @@ class Spool:
 
     def _cut(self, segment: int, start: int, end: int, n: int) -> Batch:
         self._ledger.write(ledger.Cut(segment, start, end, n))
-        return self._batch(segment, start, end, n)
-
-    def _batch(self, segment: int, start: int, end: int, n: int) -> Batch:
         self._unsettled[segment].add(start)
-        # n: should a power cut take the ledger's word, other batches are made of the same items, under other names.
-        name = f"{self._uuid}-{segment:06d}-{start:010d}-{n}"
-        return Batch(name, str(self._path(segment)), segment, start, end, n)
+        return Batch(left.name(self._uuid, segment, start), str(self._path(segment)), segment, start, end, n)
 
     def _end_segment(self) -> None:
         os.ftruncate(self._file, self._end)  # what was allocated and not written is given back
@@ -205,86 +195,57 @@ class Spool:
     def _path(self, segment: int) -> Path:
         return self.folder / f"seg-{segment:06d}.log"
 
-    def _recover(self, records: list[ledger.Record], limits: Limits) -> None:
-        released = {r.segment for r in records if isinstance(r, ledger.Released)}
-        done = {(r.segment, r.start): r for r in records if isinstance(r, ledger.Done)}
-        cuts = {
-            (r.segment, r.start): r for r in records if isinstance(r, ledger.Cut) if r.segment not in released
-        }
-        paths = {int(path.stem[4:]): path for path in self.folder.glob("seg-*.log")}
-        self._segment = max([self._segment, *(number + 1 for number in paths)])
-        for place, cut in cuts.items():
-            if place not in done:
-                self.recovered.append(self._batch(cut.segment, cut.start, cut.end, cut.n))
-        for segment, path in sorted(paths.items()):
-            if segment not in released:
-                known = [(r.start, r.end) for r in cuts.values() if r.segment == segment]
-                known += [(r.start, r.end) for r in done.values() if r.segment == segment]
-                self.recovered += self._uncut(segment, path, sorted(known), limits)
+    def _recover(self, records: list[ledger.Record]) -> list[Batch]:
+        """What was not stored: the batches that the ledger knows, and those that only the segments know."""
+        paths = left.segments_of(self.folder, records)
+        self._segment = 1 + max([-1, *paths, *(record.segment for record in left.about_segments(records))])
+        found = left.unsettled(records, self._uuid, paths)
+        for batch in found:
+            self._unsettled[batch.segment].add(batch.start)
+        known = left.known(records)
+        for segment, path in paths.items():
+            if path.exists():
+                uncut = left.uncut(path, known[segment], torn=True)
+                found += [self._cut(segment, start, end, n) for start, end, n in uncut.batches]
+                if uncut.whole_bytes < path.stat().st_size:
+                    self.torn_bytes += uncut.torn_bytes
+                    os.truncate(path, uncut.whole_bytes)
+        for segment in left.all_segments(self.folder):
             self._release(segment)
-        known_batches = {(batch.segment, batch.start): batch for batch in self.recovered}
-        for record in records:
-            if isinstance(record, (ledger.Attempt, ledger.Quarantined)):
-                batch = known_batches.get((record.segment, record.start))
-                if batch and isinstance(record, ledger.Attempt):
-                    batch.attempts[record.index] += 1
-                elif batch:
-                    batch.skip.append(record.index)
-
-    def _uncut(
-        self, segment: int, path: Path, known: list[tuple[int, int]], limits: Limits
-    ) -> Iterator[Batch]:
-        """Batches of the items that no record speaks of: those of the last half second before the owner died."""
-        size = path.stat().st_size
-        begin = 0
-        for start, end in (*known, (size, size)):
-            if begin < start:
-                yield from self._cut_again(segment, path, begin, start, start == size, limits)
-            begin = max(begin, end)
-
-    def _cut_again(
-        self, segment: int, path: Path, begin: int, end: int, is_tail: bool, limits: Limits
-    ) -> Iterator[Batch]:
-        data = _read(path, begin, end)
-        found = list(_records(data))
-        if is_tail and found and found[-1][1] is None:  # the record that the owner was writing, or just zeros
-            whole = found[-2][0] if len(found) > 1 else 0
-            self.torn_bytes += len(data[whole:].rstrip(b"\0"))
-            os.truncate(path, begin + whole)
-            found.pop()
-        start, n, position = begin, 0, begin
-        for offset, _payload in found:
-            n, position = n + 1, begin + offset
-            if n >= limits.items or position - start >= limits.size:
-                yield self._cut(segment, start, position, n)
-                start, n = position, 0
-        if n:
-            yield self._cut(segment, start, position, n)
-
-
-def read_batch(path: str, start: int, end: int, n: int) -> list[bytes | None]:
-    """The ``n`` payloads of a batch, None for each that is damaged or gone. OSError if the disk does not
-    answer.
-    """
-    try:
-        payloads = [payload for _end, payload in _records(_read(Path(path), start, end))]
-    except FileNotFoundError:
-        payloads = []
-    return payloads[:n] + [None] * (n - len(payloads))
+        return sorted(found, key=lambda batch: (batch.segment, batch.start))
 
 
 def about(folder: Path) -> dict[str, Any]:
-    """What the spool's owner wrote about it. ConfigError if there is no spool."""
-    try:
-        known: dict[str, Any] = msgspec.json.decode((folder / "spool.json").read_bytes())
-    except FileNotFoundError as error:
-        raise ConfigError(
-            "RUN_DIR", str(folder.parent), "holds no spool (no spool/spool.json in it)"
-        ) from error
-    return known
+    """What the spool's owner wrote about it, from the ledger where spool.json is damaged. ConfigError if there is no spool."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        known = msgspec.json.decode((folder / ABOUT).read_bytes())
+        if isinstance(known, dict) and "uuid" in known:
+            return known
+    for record in reversed(ledger.read(folder / LEDGER)[0]):
+        if isinstance(record, ledger.Opened):
+            return {"uuid": record.uuid, **record.about}
+    way_out = f"holds no spool (no spool/{ABOUT} in it)"
+    if (folder / ABOUT).exists():
+        way_out = f"its spool/{ABOUT} and spool/{LEDGER} are damaged"
+    raise ConfigError("RUN_DIR", str(folder.parent), way_out)
 
 
-def _locked(folder: Path) -> int:
+def describe(folder: Path, what: dict[str, Any]) -> None:
+    """Write spool.json, whole or not at all, power cuts included. OSError."""
+    aside = folder / "spool.tmp"
+    aside.write_bytes(msgspec.json.format(msgspec.json.encode(what)))
+    for path in (aside, folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if path == aside:
+            aside.rename(folder / ABOUT)
+
+
+def locked(folder: Path) -> int:
+    """The lock of the log in ``folder``, as a file to be closed. ConfigError if another process has it."""
     handle = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -295,44 +256,12 @@ def _locked(folder: Path) -> int:
     return handle
 
 
-def _introduce(path: Path, what: dict[str, Any]) -> str:
+def _introduce(folder: Path, what: dict[str, Any]) -> str:
     """Write spool.json, keeping the name that the spool has: a batch id must never come twice for other
-    items.
+    items, nor twice with other names for the same.
     """
-    name = about(path.parent)["uuid"] if path.exists() else uuid.uuid4().hex[:12]
-    aside = path.with_suffix(".tmp")
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode({"uuid": name, **what})))
-    aside.rename(path)
-    return str(name)
-
-
-def _read(path: Path, start: int, end: int) -> bytes:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        return os.pread(handle, end - start, start)
-    finally:
-        os.close(handle)
-
-
-def _records(data: bytes) -> Iterator[tuple[int, bytes | None]]:
-    """(end, payload) of each record in ``data``; one (end, None) for each damaged stretch."""
-    position = 0
-    while position < len(data):
-        payload = _record_at(data, position)
-        if payload is not None:
-            position += _HEADER.size + len(payload)
-        else:
-            position = data.find(_MAGIC, position + 1)
-            while position >= 0 and _record_at(data, position) is None:
-                position = data.find(_MAGIC, position + 1)
-            position = position if position >= 0 else len(data)
-        yield position, payload
-
-
-def _record_at(data: bytes, position: int) -> bytes | None:
-    if position + _HEADER.size > len(data):
-        return None
-    magic, length, checksum = _HEADER.unpack_from(data, position)
-    payload = data[position + _HEADER.size : position + _HEADER.size + length]
-    whole = magic == _MAGIC and len(payload) == length and xxhash.xxh3_64_intdigest(payload) == checksum
-    return payload if whole else None
+    name = uuid.uuid4().hex[:12]
+    with contextlib.suppress(ConfigError):
+        name = str(about(folder)["uuid"])
+    describe(folder, {"uuid": name, **what})
+    return name

@@ -72,6 +72,7 @@ class Step:
     """
 
     preload: tuple[str, ...] = ()  # modules that workers need: imported once, before they are forked
+    local: bool = False  # it keeps what it knows on this machine's disk, so workers of others (BATCH_LOG) cannot share it
 
     def prepare(self) -> None:
         """Once per start, in the crawler, before any worker: make what the workers share."""
@@ -95,6 +96,8 @@ class BatchStep(Step):
 
     A batch that is delivered again comes with the same id and the same rows, and must have the same end.
     """
+
+    local = True
 
     def look(self, row: Row) -> Any:
         """What `judge` has to know of the row. Raises as a row's step does."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scraper.batches import spool, steps, wire
+from scraper.batches import segments, steps, wire
 from scraper.errors import SinkError
 from scraper.sinks import contract
 
@@ -70,7 +70,11 @@ class Runner:
         """
         batch, began = _Batch(mark), time.perf_counter_ns()
         try:
-            for index, payload in enumerate(spool.read_batch(order.path, order.start, order.end, order.n)):
+            payloads = segments.read_batch(order.path, order.start, order.end, order.n)
+        except OSError as error:
+            return wire.Failed(order.batch, f"the spool cannot be read: {error}")
+        try:
+            for index, payload in enumerate(payloads):
                 if index not in order.skip:
                     batch.decode(index, payload)
             for loaded in self._steps:

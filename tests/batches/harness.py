@@ -39,6 +39,7 @@ class Run:
     outage_s: float = 0.3
     worker_bytes: int = 1 << 30
     keep_segments: bool = False
+    elsewhere: str = ""
     stopping: bool = False
     notices: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -59,6 +60,7 @@ class Run:
             self.outage_s,
             self.worker_bytes,
             self.keep_segments,
+            self.elsewhere,
         )
         return Delivery(
             options,

@@ -90,10 +90,10 @@ class KillsInFinish(JsonlSink):
 
 
 class Slow(JsonlSink):
-    """A commit that takes half a second."""
+    """A commit that takes longer than an item may."""
 
     name = "slow"
 
     def commit(self, batch_id: str, rows: list[Row]) -> None:
-        time.sleep(0.5)
+        time.sleep(1.6)
         super().commit(batch_id, rows)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from scraper.batches import drain
-from scraper.batches.batcher import Limits
 from scraper.batches.spool import Spool
 from tests.batches.conftest import ROOT
 from tests.batches.harness import Run, payload
@@ -18,7 +17,7 @@ from tests.batches.harness import Run, payload
 def left_behind(folder: Path, n: int, sink: str = "jsonl") -> Run:
     """The folder of a run whose crawler died after ``n`` items."""
     job = {"steps": ["tests.batches.poison.number"], "sink": sink, "out_dir": str(folder / "out")}
-    spool = Spool(folder / "run" / "spool", Limits(100, 1 << 20, 0.5), {"job": job})
+    spool = Spool(folder / "run" / "spool", {"job": job})
     for number in range(n):
         spool.append(payload({"n": number, "do": "raise" if number == 3 else None}))
     spool.close()
@@ -56,7 +55,7 @@ def test_a_merge_that_was_cut_off_is_completed(tmp_path: Path) -> None:
         while delivery.unfinished:
             await asyncio.sleep(0.01)
         await delivery._pool.stop()
-        delivery._spool.close()
+        delivery._log.close()
 
     asyncio.run(deliver_without_finish())
     assert [path.name[:5] for path in (tmp_path / "out").iterdir()] == ["part-"]

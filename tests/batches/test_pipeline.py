@@ -34,6 +34,7 @@ GIVEN: dict[str, Any] = {
     "BATCH_AGE_S": 0.5,
     "BATCH_BACKLOG_BYTES": 64 << 20,
     "BATCH_DRAIN_TIMEOUT_S": 60,
+    "BATCH_LOG": "",
     "BATCH_ITEM_DEADLINE_S": 30,
     "BATCH_ACK": "spool",
     "BATCH_SYNC_S": 0.5,

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from scraper.batches import spool as spools
-from scraper.batches.batcher import Limits
 from scraper.batches.log import Batch
-from scraper.batches.spool import Spool, read_batch
+from scraper.batches.segments import read_batch
+from scraper.batches.spool import Spool
 from scraper.errors import ConfigError
 
-LIMITS = Limits(items=100, size=1 << 20, age_s=0.5)
 ITEMS = [f"item {n} ".encode() * (n + 1) for n in range(10)]
 
 
@@ -23,7 +22,7 @@ def payloads(batch: Batch) -> list[bytes | None]:
 
 
 def opened(folder: Path, segment_bytes: int = spools.SEGMENT_BYTES) -> Spool:
-    return Spool(folder / "spool", LIMITS, {"job": "x"}, segment_bytes)
+    return Spool(folder / "spool", {"job": "x"}, segment_bytes)
 
 
 def abandon(spool: Spool) -> None:
@@ -52,9 +51,9 @@ def test_batches_read_back_what_was_appended(tmp_path: Path) -> None:
     assert payloads(first) == ITEMS[:4]
     assert payloads(second) == ITEMS[4:]
     assert spool.cut() is None
-    name, segment, start, n = first.id.split("-")
-    assert second.id == f"{name}-{segment}-{first.end:010d}-6"
-    assert (segment, start, n) == ("000000", "0000000000", "4")
+    name, segment, start = first.id.split("-")
+    assert second.id == f"{name}-{segment}-{first.end:010d}"
+    assert (segment, start) == ("000000", "0000000000")
     spool.close()
 
 
@@ -67,7 +66,7 @@ def test_a_segment_goes_when_all_its_batches_are_stored(tmp_path: Path) -> None:
         batch = spool.cut()
         assert batch is not None
         batches.append(batch)
-    assert len(segments(tmp_path)) == 4  # a segment ends with the batch that reaches 100 bytes
+    assert len(segments(tmp_path)) == 5  # a segment ends with the batch that reaches 100 bytes
     for batch in reversed(batches):
         assert payloads(batch) != [None]
         spool.settle(batch)
@@ -187,15 +186,44 @@ def test_a_lost_segment_is_named_item_by_item(tmp_path: Path) -> None:
     again.close()
 
 
-def test_recovered_items_are_cut_into_batches_of_the_usual_size(tmp_path: Path) -> None:
-    """A long tail does not become one giant batch."""
+def test_without_its_ledger_a_spool_has_the_same_batches_under_the_same_names(tmp_path: Path) -> None:
+    """A power cut may take it: the sinks must know again what they have. The open batch of a killed owner is one, too."""
     spool = opened(tmp_path)
-    for number in range(250):
-        spool.append(str(number).encode())
+    cut = []
+    for size in (3, 1, 4, 2):
+        for item in ITEMS[:size]:
+            spool.append(item)
+        batch = spool.cut()
+        assert batch is not None
+        cut.append((batch.id, batch.n, batch.start, batch.end))
+    spool.append(ITEMS[0])
     abandon(spool)
-    again = opened(tmp_path)
-    assert [batch.n for batch in again.recovered] == [100, 100, 50]
-    again.close()
+    for lost in ("ledger.jsonl", "spool.json"):
+        (tmp_path / "spool" / lost).write_bytes(b"" if lost == "ledger.jsonl" else bytes(100))
+        again = opened(tmp_path)
+        assert [(one.id, one.n, one.start, one.end) for one in again.recovered[:4]] == cut
+        assert [payloads(one) for one in again.recovered[3:]] == [ITEMS[:2], ITEMS[:1]]
+        abandon(again)
+
+
+def test_damage_over_several_items_moves_no_other(tmp_path: Path) -> None:
+    """Each item stands at its own index whatever lies in ruins before it, since quarantine and dead letters go by it."""
+    spool = opened(tmp_path)
+    ends = [spool.append(item) for item in ITEMS]
+    batch = spool.cut()
+    assert batch is not None
+    abandon(spool)
+    path = Path(batch.path)
+    data = bytearray(path.read_bytes())
+    data[sum(ends[:2]) : sum(ends[:5])] = bytes(sum(ends[2:5]))
+    path.write_bytes(data)
+    for ledger in (True, False):
+        if not ledger:
+            (tmp_path / "spool" / "ledger.jsonl").write_bytes(b"")
+        again = opened(tmp_path)
+        (found,) = again.recovered
+        assert payloads(found) == [*ITEMS[:2], None, None, None, *ITEMS[5:]]
+        abandon(again)
 
 
 def test_ids_never_come_twice(tmp_path: Path) -> None:
@@ -222,8 +250,8 @@ def test_one_owner(tmp_path: Path) -> None:
     """A second process is refused while the first lives, and told which folder."""
     spool = opened(tmp_path)
     program = (
-        "import sys; from pathlib import Path; from scraper.batches.spool import Spool; from scraper.batches.batcher "
-        "import Limits; Spool(Path(sys.argv[1]), Limits(1, 1, 1), {})"
+        "import sys; from pathlib import Path; from scraper.batches.spool import Spool; "
+        "Spool(Path(sys.argv[1]), {})"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "spool")]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 
 from scraper.batches import wire, worker
-from scraper.batches.batcher import Limits
 from scraper.batches.spool import Spool
 from scraper.errors import ConfigError
 from tests.batches.harness import Run, payload
 
 
 def order(folder: Path, n: int, **changes: object) -> wire.Order:
-    spool = Spool(folder / "run" / "spool", Limits(100, 1 << 20, 0.5), {})
+    spool = Spool(folder / "run" / "spool", {})
     for number in range(n):
         spool.append(payload({"n": number}))
     batch = spool.cut()
