@@ -197,7 +197,7 @@ def judge(runs: int, items: int = 20_000) -> list[str]:
     for by, sink, n in (
         ("resiliparse", "memory", 4_000),
         ("resiliparse", "parquet", 4_000),
-        ("trafilatura", "parquet", 600),
+        ("trafilatura", "parquet", 1_600),
     ):
         orders = [
             {"what": "rate", "by": by, "sink": sink, "items": n, "workers": workers} for workers in (1, 2)

@@ -116,6 +116,8 @@ class Scene:
         else:
             life.process.communicate(timeout=60)
             life.kill()  # what it leaves behind must be gone before the next start
+        if not fired.exists() and life.process.returncode != 0:  # this is not the end of the steps
+            raise RuntimeError(f"the crawler ended with {life.process.returncode} by itself")
         return fired.read_text().strip() if fired.exists() else ""
 
     def _start(self, start: int, **environment: str) -> Life:

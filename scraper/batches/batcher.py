@@ -34,12 +34,13 @@ class Batcher:
         self.size = 0
         self._opened_s = 0.0
 
-    def add(self, size: int, now_s: float) -> None:
-        """One item of ``size`` bytes joined the open batch."""
+    def add(self, size: int, now_s: float) -> bool:
+        """One item of ``size`` bytes joined the open batch; whether that is full now."""
         if not self.items:
             self._opened_s = now_s
         self.items += 1
         self.size += size
+        return self.items >= self.limits.items or self.size >= self.limits.size
 
     def due(self, now_s: float, *, idle: bool = False, wanted: bool = False) -> str | None:
         """Why the batch must go now: "items", "bytes", "age", "idle"; None if it may wait or is empty.

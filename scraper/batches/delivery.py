@@ -144,18 +144,22 @@ class Delivery:
         """
         if self.backlog > self._options.backlog_bytes or self._waiters or self._disk.cause:
             await self._room()
-        size = await self._append(payload)
+        try:
+            size = self._log.append(payload)
+        except OSError as error:
+            size = await self._append_later(payload, error)
         self.unfinished += 1
         self._grow(size)
         now_s = self._loop.time()
         if not self._batcher.items:
             self._first_s = now_s
-        self._batcher.add(size, now_s)
+        is_full = self._batcher.add(size, now_s)
         safe = self._promise()
         if self._timer is None:
             self._timer = self._loop.call_later(self._options.limits.age_s + _TICK_S, self._cut_if_due)
-        self._cut_if_due()
-        self._let_in()
+        if is_full or safe is not None or self._waiters:  # its age is the timer's business
+            self._cut_if_due()
+            self._let_in()
         if safe is not None:
             await safe
 
@@ -254,16 +258,18 @@ class Delivery:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    async def _append(self, payload: bytes) -> int:
+    async def _append_later(self, payload: bytes, error: OSError) -> int:
+        """Add the item when the disk has room again."""
         while True:
+            delay_s = self._disk.refused(error, "the spool cannot be written")
+            if delay_s is None:
+                raise SinkError("spool", "(open)", str(error)) from error
+            self._loop.call_later(delay_s, self._let_one_in)
+            await self._room(first=True)
             try:
                 size = self._log.append(payload)
-            except OSError as error:
-                delay_s = self._disk.refused(error, "the spool cannot be written")
-                if delay_s is None:
-                    raise SinkError("spool", "(open)", str(error)) from error
-                self._loop.call_later(delay_s, self._let_one_in)
-                await self._room(first=True)
+            except OSError as again:
+                error = again
             else:
                 self._disk.took()
                 return size
@@ -328,9 +334,8 @@ class Delivery:
 
     def _cut_if_due(self) -> None:
         wanted = bool(self._waiters) or self._options.ack == "commit"
-        if not self._cutting_later and self._batcher.due(
-            self._loop.time(), idle=self._pool.idle, wanted=wanted
-        ):
+        idle = wanted and self._pool.idle  # which looks at every worker
+        if not self._cutting_later and self._batcher.due(self._loop.time(), idle=idle, wanted=wanted):
             self._cut()
 
     def _cut(self) -> None:
