@@ -30,9 +30,9 @@ from benchmarks.batch_crawl import ROOT, Gaps
 from benchmarks.batches import judged, text_by
 from benchmarks.pages import pieces
 from scraper.batches import encode
+from scraper.batches.assembly import Options
 from scraper.batches.batcher import Limits
 from scraper.batches.delivery import Delivery
-from scraper.batches.setup import Options
 from scraper.batches.worker import Job
 
 MAX_CPU_US, MIN_SCALING, MAX_RESTART_MS = 14.0, 1.7, 100.0

@@ -25,9 +25,9 @@ from typing import Any
 import msgspec
 
 from scraper import settings
+from scraper.batches.assembly import Options
 from scraper.batches.batcher import Limits
 from scraper.batches.delivery import Delivery
-from scraper.batches.setup import Options
 from scraper.batches.spool import Spool
 from scraper.batches.worker import Job
 from scraper.errors import SinkError

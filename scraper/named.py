@@ -40,7 +40,9 @@ def find(setting: str, spec: Any, known: Mapping[str, str], what: str, *given: A
     try:
         signature.bind(*given, **options)
     except TypeError as error:
-        raise ConfigError(setting, spec, f"{what} {name!r}: {error}; {usage}") from error
+        raise ConfigError(
+            setting, name, f"{what} {name!r}: {error}; {usage}"
+        ) from error  # an option may be secret
     for option, value in options.items():
         parameter = signature.parameters.get(option)
         default = parameter.default if parameter else None
@@ -48,7 +50,7 @@ def find(setting: str, spec: Any, known: Mapping[str, str], what: str, *given: A
             continue
         if not isinstance(value, _ACCEPTED.get(type(default), type(default))):
             wrong = f"{what} {name!r}: {option} = {value!r} is of the wrong type; {usage}"
-            raise ConfigError(setting, spec, wrong)
+            raise ConfigError(setting, name, wrong)
     return Named(name, factory, options)
 
 

@@ -60,8 +60,8 @@ class DeadLetters:
         if payload is not None:
             item = _row(payload)
         letter = Letter(
-            id=id, at=datetime.now(UTC), step=step, reason=reason, traceback=traceback, item=_readable(item),
-            payload=payload,
+            id=wire.sayable(id), at=datetime.now(UTC), step=step, reason=wire.sayable(reason),
+            traceback=wire.sayable(traceback), item=_readable(item), payload=payload,
         )  # fmt: skip
         line = msgspec.json.encode(letter) + b"\n"
         handle = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o644)
@@ -77,6 +77,14 @@ class DeadLetters:
         finally:
             os.close(handle)
         self._known.add(id)
+
+    def free(self, id: str) -> str:
+        """``id``, or one like it that no letter has: for what comes once and is never delivered again."""
+        found, n = id, 1
+        while found in self._known:
+            n += 1
+            found = f"{id}~{n}"
+        return found
 
     def sync(self) -> None:
         """Make the letters safe from a power cut. OSError."""

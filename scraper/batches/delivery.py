@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scraper.batches import setup, steps, wire
+from scraper.batches import assembly, steps, wire
+from scraper.batches.assembly import Options
 from scraper.batches.batcher import Batcher
 from scraper.batches.dead_letters import DeadLetters
 from scraper.batches.log import Batch, Log
 from scraper.batches.refusals import Disk, Patience, Store, Told
 from scraper.batches.segments import read_batch
-from scraper.batches.setup import Options
 from scraper.batches.syncer import Syncer
 from scraper.errors import SinkError
 
@@ -96,10 +96,10 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
         log = self._given_log
         try:
-            job, preload = setup.prepared(options)
-            log = self._log = log or setup.spool_of(options)
+            job, preload = assembly.prepared(options)
+            log = self._log = log or assembly.spool_of(options)
             self._dead_letters = DeadLetters(options.run_dir)
-            self._pool = setup.pool_of(self._loop, job, options, self._log.folder, self, preload)
+            self._pool = assembly.pool_of(self._loop, job, options, self._log.folder, self, preload)
             await self._pool.start()
         except BaseException:
             if log is not None:
@@ -168,7 +168,7 @@ class Delivery:
         item.
         """
         try:
-            self._dead_letters.add(id, step, reason, item)
+            self._dead_letters.add(self._dead_letters.free(id), step, reason, item)
             self._count("batches/dead_letter", 1)
         except OSError as error:
             self._fail(f"dead_letters.jsonl cannot be written ({error})")
@@ -205,7 +205,8 @@ class Delivery:
 
     def acked(self, batch: Batch, ack: wire.Ack) -> None:
         """The batch is stored: dead letters to their file, then the ledger, then the books."""
-        self._store.took()
+        if ack.stored:  # else the sink was not asked
+            self._store.took()
         try:
             self._write_letters(batch, ack.dead)
             self._log.settle(batch)
@@ -215,6 +216,8 @@ class Delivery:
             )
             return
         self._disk.took()
+        if self._syncer:
+            self._syncer.written()  # segments that nobody needs go with a sync
         self._count("batches/written", 1)
         self._count("batches/stored", ack.stored)
         if ack.dead:
@@ -277,9 +280,9 @@ class Delivery:
     def _promise(self) -> asyncio.Future[None] | None:
         """What the item that was just appended has to wait for. SinkError if that will not come."""
         ack = self._options.ack
+        if self._syncer and ack != "fsync":
+            self._syncer.written()
         if ack == "spool":
-            if self._syncer:
-                self._syncer.written()
             return None
         if self.failure:
             raise SinkError("spool", "(open)", self.failure)
@@ -349,6 +352,7 @@ class Delivery:
             self._disk.again(error, "the ledger cannot be written", self._cut)
             return
         self._cutting_later = False
+        was_full = bool(self._disk.cause)
         self._disk.took()
         self._batcher.close()
         if batch:
@@ -363,6 +367,8 @@ class Delivery:
                 self._syncer.written(functools.partial(self._submit, batch))
             else:
                 self._submit(batch)
+        if was_full:
+            self._let_in()
 
     def _submit(self, batch: Batch) -> None:
         if not self.failure:

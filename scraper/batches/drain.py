@@ -21,9 +21,9 @@ import msgspec
 
 from scraper.batches import left, spool
 from scraper.batches.afterwards import archive, standing
+from scraper.batches.assembly import Options
 from scraper.batches.delivery import Delivery
 from scraper.batches.log import Log
-from scraper.batches.setup import Options
 from scraper.batches.worker import Job
 from scraper.errors import ConfigError, SinkError
 

@@ -2,13 +2,14 @@
 
 dict, dataclass, attrs, pydantic and scrapy.Item, also nested, through itemadapter. bytes stay bytes, an
 aware datetime stays one (in UTC); a naive datetime, date, Decimal, UUID or Enum value becomes its text, a
-set or tuple a list; a lone surrogate (JSON APIs send them, no file can hold them) becomes U+FFFD.
+set or tuple a list; a lone surrogate (JSON APIs send them, no file can hold them) becomes U+FFFD; an integer beyond 64 bits, and
+a moment that UTC has no date for, become text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -35,8 +36,8 @@ def encode(row: dict[str, Any]) -> bytes:
     """msgpack of the row. NotEncodable names the first field that cannot be encoded, and why."""
     try:
         return _ENCODER.encode(row)
-    except UnicodeEncodeError:
-        row = _without_surrogates(row)
+    except (UnicodeEncodeError, OverflowError):
+        row = _plainer(row)
     except Exception as error:  # the item's own code ran
         raise NotEncodable(_reason(row, error)) from error
     try:
@@ -74,12 +75,20 @@ def _reason(row: dict[str, Any], error: Exception) -> str:
     return str(error)
 
 
-def _without_surrogates(value: Any) -> Any:
+def _plainer(value: Any) -> Any:
+    """Without lone surrogates; what is beyond msgpack's integers, or beyond the calendar in UTC, spelled out."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(int(value))
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            return value.isoformat()
     if ItemAdapter.is_item(value) or isinstance(value, Mapping):
         pairs = ItemAdapter(value).items() if ItemAdapter.is_item(value) else value.items()
-        return {_without_surrogates(name): _without_surrogates(inner) for name, inner in pairs}
+        return {_plainer(name): _plainer(inner) for name, inner in pairs}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_without_surrogates(inner) for inner in value]
+        return [_plainer(inner) for inner in value]
     return value

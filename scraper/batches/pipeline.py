@@ -21,10 +21,10 @@ from scrapy.exceptions import DropItem
 from scrapy.utils.reactor import is_asyncio_reactor_installed
 
 from scraper.batches import encode, wire
+from scraper.batches.assembly import ACKS, Options
 from scraper.batches.batcher import Limits
 from scraper.batches.delivery import Delivery
 from scraper.batches.middleware import ORIGIN, OriginMiddleware, OriginProcessor
-from scraper.batches.setup import ACKS, Options
 from scraper.batches.worker import Job, steps_of
 from scraper.errors import ConfigError
 from scraper.options import read

@@ -20,6 +20,7 @@ import types
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,6 +72,7 @@ class _Child:
     seen: tuple[int, int] = (-1, 0)  # the mark at the last look, and since when
     seen_s: float = 0.0
     done: int = 0  # batches
+    server: int = 0  # process id of the fork server, which alone knows how it ended
     retiring: bool = False  # too large: it gets no more batches, and goes when it has done those that it has
 
 
@@ -186,13 +188,13 @@ class Pool:
         try:
             with _without_main(), theirs:
                 process.start()
-        except OSError:
+        except (OSError, EOFError):
             ours.close()
             raise
         ours.setblocking(False)
         with cell_path.open("r+b") as file:
             cell = mmap.mmap(file.fileno(), wire.CELL_BYTES)
-        return _Child(process, ours, cell, trace, number, seen_s=self._loop.time())
+        return _Child(process, ours, cell, trace, number, seen_s=self._loop.time(), server=_fork_server())
 
     def _watch(self, child: _Child) -> None:
         self._children.append(child)
@@ -206,7 +208,13 @@ class Pool:
         except ConnectionError:
             data = b""
         for body in child.frames.feed(data):
-            self._heard(child, wire.decode_from_worker(body))
+            try:
+                message = wire.decode_from_worker(body)
+            except ValueError as error:  # its memory is in ruins, by a library of a step
+                child.why = f"said what nobody understands ({error})"
+                child.process.kill()
+                break
+            self._heard(child, message)
         if not data and not self._closing:
             self._loop.remove_reader(child.sock.fileno())
             child.sock.close()
@@ -231,7 +239,10 @@ class Pool:
         self._start_deaths = 0 if child.ready else self._start_deaths + 1
         at = child.inflight.pop(seq, None)
         self._waiting.extendleft(reversed(child.inflight.values()))
-        if at and code == -signal.SIGTERM:  # somebody ends the whole process group; no item did that
+        orphaned = code == 255 and not _lives(child.server)
+        if (
+            at and not child.why and (code == -signal.SIGTERM or orphaned)
+        ):  # somebody ends the whole process group; no item did that
             self._waiting.appendleft(at)
             at = None
         self._events.died(at, index, why)
@@ -247,11 +258,21 @@ class Pool:
             self._loop.call_later(delay_s, self._restart, child.number)
 
     def _restart(self, number: int) -> None:
-        if not self._closing:
-            try:
-                self._watch(self._launch(number))
-            except OSError as error:
-                self._events.failed(f"a batch worker cannot be started: {error}")
+        if self._closing or self._unfit:
+            return
+        try:
+            self._watch(self._launch(number))
+        except (
+            OSError,
+            EOFError,
+        ) as error:  # the fork server may just have been killed: the next try starts another
+            self._start_deaths += 1
+            if self._start_deaths >= MAX_START_DEATHS:
+                self._unfit = True
+                self._events.failed(f"a batch worker cannot be started: {wire.cause_of(error)}")
+            else:
+                delay_s = min(MAX_RESTART_DELAY_S, 0.1 * 2**self._start_deaths)
+                self._loop.call_later(delay_s, self._restart, number)
 
     def _forget(self, child: _Child) -> None:
         child.cell.close()
@@ -353,6 +374,24 @@ class Pool:
 def _kill(process: Any) -> None:
     with contextlib.suppress(ValueError):  # it is reaped and closed, as it should be
         process.kill()
+
+
+def _fork_server() -> int:
+    """Process id of the fork server, 0 if there is none. There is no public word for it."""
+    return getattr(forkserver._forkserver, "_forkserver_pid", None) or 0
+
+
+def _lives(server: int) -> bool:
+    """Whether it is the fork server that is there, and no zombie of it; True where the system does not tell."""
+    if not server or not hasattr(os, "waitid"):
+        return True
+    try:
+        return (
+            server == _fork_server()
+            and os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        )
+    except ChildProcessError:
+        return False
 
 
 def _cause_of_death(code: int | None) -> str:

@@ -31,6 +31,9 @@ SEGMENT_BYTES = 64 << 20
 # 5 us, where it costs 9 in a file that grows, or in room from fallocate, which has no pages yet.
 ALLOCATE_BYTES = 256 << 10
 _ZEROS = bytes(ALLOCATE_BYTES)
+# Numbers of segments for each start: a power cut may take segments whose batches the sink has, and their names must not come
+# again for other items. spool.json, which counts the starts, is on the disk before anything else is written.
+_PER_START = 1_000_000
 ABOUT, LEDGER = "spool.json", "ledger.jsonl"
 KEPT = "segments"  # folder beside the spool's, for segments that are kept when they are not needed any more
 _datasync = getattr(os, "fdatasync", os.fsync)
@@ -54,14 +57,15 @@ class Spool:
         self._lock = locked(folder)
         records, self.damaged_records = ledger.read(folder / LEDGER)
         self._ledger = ledger.Ledger(folder / LEDGER)
-        self._uuid = _introduce(folder, about)
-        self._ledger.write(ledger.Opened(self._uuid, about))
+        self._uuid, starts = _introduce(folder, about)
+        self._ledger.write(ledger.Opened(self._uuid, {**about, "starts": starts}))
         self.torn_bytes = 0
         self._unsettled: dict[int, set[int]] = defaultdict(set)  # segment -> starts of batches not stored
         self._full: list[int] = []  # files of full segments, to be synced once more and closed
         self._unneeded: list[Path] = []  # segments to remove, once the ledger's word for it is synced
         self._segment = 0  # the current one
         self.recovered = self._recover(records)
+        self._segment = max(self._segment, starts * _PER_START)
         self._file = -1
         self._allocated = 0
         self._start = self._end = self._n = 0  # the open batch, in the current segment
@@ -256,12 +260,13 @@ def locked(folder: Path) -> int:
     return handle
 
 
-def _introduce(folder: Path, what: dict[str, Any]) -> str:
+def _introduce(folder: Path, what: dict[str, Any]) -> tuple[str, int]:
     """Write spool.json, keeping the name that the spool has: a batch id must never come twice for other
-    items, nor twice with other names for the same.
+    items, nor other ids for the same. Return the name, and how many starts there were before.
     """
-    name = uuid.uuid4().hex[:12]
+    known: dict[str, Any] = {}
     with contextlib.suppress(ConfigError):
-        name = str(about(folder)["uuid"])
-    describe(folder, {"uuid": name, **what})
-    return name
+        known = about(folder)
+    name, starts = str(known.get("uuid") or uuid.uuid4().hex[:12]), int(known.get("starts", -1)) + 1
+    describe(folder, {**what, "uuid": name, "starts": starts})
+    return name, starts

@@ -84,6 +84,20 @@ decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
 
 
+def sayable(said: object) -> str:
+    """What a step or a library said, as text that any message and file can hold: a lone surrogate becomes "?"."""
+    try:
+        text = str(said)
+    except Exception:  # noqa: BLE001  # the code of a step's own class
+        text = f"(a {type(said).__name__} that cannot be shown)"
+    return text.encode("utf-8", "replace").decode()
+
+
+def cause_of(error: BaseException) -> str:
+    """``ValueError: no price``."""
+    return f"{type(error).__name__}: {sayable(error)}"
+
+
 def decode_row(payload: bytes) -> dict[str, Any]:
     """The row that the spool keeps as ``payload``: what a worker makes of an item (see encode.py)."""
     row: dict[str, Any] = msgspec.msgpack.decode(payload)

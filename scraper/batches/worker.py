@@ -69,6 +69,7 @@ class Runner:
         about the batch as a whole.
         """
         batch, began = _Batch(mark), time.perf_counter_ns()
+        mark(0)  # should it die over the reading: somebody has to be to blame, or the batch comes for ever
         try:
             payloads = segments.read_batch(order.path, order.start, order.end, order.n)
         except OSError as error:
@@ -76,6 +77,7 @@ class Runner:
         try:
             for index, payload in enumerate(payloads):
                 if index not in order.skip:
+                    mark(index)
                     batch.decode(index, payload)
             for loaded in self._steps:
                 began_ns = time.perf_counter_ns()
@@ -107,7 +109,7 @@ class Runner:
         try:
             self._sink.finish()
         except Exception as error:  # noqa: BLE001  # a sink's libraries raise what they like
-            return f"{type(error).__name__}: {error}"
+            return wire.cause_of(error)
         return None
 
     def close(self) -> None:
@@ -152,8 +154,8 @@ class Runner:
             try:
                 contract.check(row)
             except Exception as error:  # noqa: BLE001  # the values are a step's
-                reason = f"{type(error).__name__}: {error}"
-                found.append(wire.Dead(index, f"sink {self._sink.name}", reason, traceback.format_exc()))
+                trace = wire.sayable(traceback.format_exc())
+                found.append(wire.Dead(index, f"sink {self._sink.name}", wire.cause_of(error), trace))
         return found
 
 
@@ -185,8 +187,8 @@ class _Batch:
             try:
                 self.rows[index] = wire.decode_row(payload)
             except Exception as error:  # noqa: BLE001  # whatever is wrong, it is with this item
-                reason = f"{type(error).__name__}: {error}"
-                self.dead.append(wire.Dead(index, "decode", reason, traceback.format_exc()))
+                trace = wire.sayable(traceback.format_exc())
+                self.dead.append(wire.Dead(index, "decode", wire.cause_of(error), trace))
 
     def each(self, name: str, look: Callable[[contract.Row], Any]) -> dict[int, Any]:
         """What ``look`` makes of each row; a row that it raises on is a row no more."""
@@ -200,7 +202,7 @@ class _Batch:
             except steps.Refuse as refusal:
                 self.bury(index, name, refusal.reason)
             except Exception as error:  # noqa: BLE001  # a step's error is this item's dead letter
-                self.bury(index, name, f"{type(error).__name__}: {error}", traceback.format_exc())
+                self.bury(index, name, wire.cause_of(error), traceback.format_exc())
         return found
 
     def change(self, name: str, step: Callable[[contract.Row], contract.Row | None]) -> None:
@@ -216,11 +218,12 @@ class _Batch:
 
     def drop(self, index: int, reason: str) -> None:
         del self.rows[index]
+        reason = wire.sayable(reason)
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def bury(self, index: int, step: str, reason: str, trace: str = "") -> None:
         del self.rows[index]
-        self.dead.append(wire.Dead(index, step, reason, trace))
+        self.dead.append(wire.Dead(index, step, wire.sayable(reason), wire.sayable(trace)))
 
 
 def _tried(who: str, batch: str, call: Callable[[], _T]) -> _T:
@@ -230,7 +233,7 @@ def _tried(who: str, batch: str, call: Callable[[], _T]) -> _T:
             return call()
         except Exception as error:  # noqa: BLE001  # libraries of sinks and steps raise what they like
             passing = isinstance(error, OSError | SinkError)
-            cause = str(error) if passing else f"{type(error).__name__}: {error}"
+            cause = wire.sayable(error) if passing else wire.cause_of(error)
         if number < TRIES:
             time.sleep(BACKOFF_S * 3 ** (number - 1))
     raise _NotStored(f"{who}: batch {batch} not stored: {cause}", passing=passing)
@@ -262,7 +265,7 @@ def main(sock: socket.socket, job: Job, name: str, cell_path: str, trace_path: s
         try:
             runner = Runner(job, name)
         except Exception as error:  # noqa: BLE001  # told to the crawler, whole
-            sock.sendall(wire.frame(wire.Unfit(f"{type(error).__name__}: {error}")))
+            sock.sendall(wire.frame(wire.Unfit(wire.cause_of(error))))
             return
         with contextlib.suppress(ConnectionError):  # the crawler is gone: so are we
             sock.sendall(wire.frame(wire.Hello()))

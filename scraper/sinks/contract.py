@@ -79,7 +79,7 @@ def load(specs: Any, out_dir: str, environment: Mapping[str, str]) -> Sink:
 
 
 def _load(spec: Any, out_dir: str, environment: Mapping[str, str]) -> Sink:
-    if isinstance(spec, dict) and _PASSWORD.search(str(spec)):
+    if _PASSWORD.search(str(spec)):
         raise ConfigError(
             "SINK", None, 'holds a password: put it into a variable and write {"url": "env:STORE_URL"}'
         )

@@ -81,13 +81,26 @@ def _line(fields: list[bytes]) -> bytes:
     return (b",".join(fields) or b'""') + _END  # readers skip an empty line
 
 
+def _unique(header: list[bytes]) -> list[bytes]:
+    """Fields "=a" and "'=a" have the same heading; the second gets a number."""
+    found: list[bytes] = []
+    for name in header:
+        n, free = 1, name
+        while free in found:
+            n += 1
+            free = name[:-1] + b' %d"' % n
+        found.append(free)
+    return found
+
+
 def _merge(files: list[Path], new_path: Callable[[], Path]) -> None:
     """One header with the columns of all files, in order of first sight; then their lines, rearranged where they must be."""
     headers = {}
     for path in files:
         with _mapped(path) as data, contextlib.closing(_records(data)) as records:
             headers[path] = next(records)
-    names = list(dict.fromkeys(name for header in headers.values() for name in header))
+    unique = {path: _unique(header) for path, header in headers.items()}
+    names = list(dict.fromkeys(name for header in unique.values() for name in header))
     with new_path().open("wb") as target:
         target.write(_line(names))
         for path, header in headers.items():
@@ -98,7 +111,7 @@ def _merge(files: list[Path], new_path: Callable[[], Path]) -> None:
                 with contextlib.closing(_records(data)) as records:
                     next(records)
                     for record in records:
-                        values = dict(zip(header, record, strict=True))
+                        values = dict(zip(unique[path], record, strict=True))
                         target.write(_line([values.get(name, b"") for name in names]))
 
 

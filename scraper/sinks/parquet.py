@@ -80,6 +80,10 @@ def _table(rows: list[Row]) -> pa.Table:
     values = {name: [row.get(name) for row in rows] for name in names}
     kinds = {name: columns.kind_of(column) for name, column in values.items()}
     filled = {name: _array(values[name], kind) for name, kind in kinds.items() if kind != columns.NULL}
+    if not filled:  # a table without columns has no rows
+        name = next(iter(names), "_key")
+        filled[name] = pa.nulls(len(rows), pa.string())
+        kinds.setdefault(name, columns.NULL)
     return pa.table(filled).replace_schema_metadata({_META: json.dumps(kinds)})
 
 

@@ -172,7 +172,8 @@ def _value(value: Any) -> Any:
     if type(value) is int and -(2**63) <= value < 2**63:
         return value
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+        with contextlib.suppress(OverflowError):  # at the edge of the calendar
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
     return columns.text(value)
 
 

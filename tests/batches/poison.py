@@ -10,10 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scraper.batches.steps import DUPLICATE, Drop
+from scraper.batches.steps import DUPLICATE, Drop, Refuse
 
 Row = dict[str, Any]
 _TAKEN: list[bytes] = []  # memory that is never given back
+
+
+class Hostile(Exception):
+    """An error that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError("\ud83d")
 
 
 def number(row: Row) -> Row | None:
@@ -29,6 +36,12 @@ def number(row: Row) -> Row | None:
         time.sleep(3600)
     elif deed == "hang_with_lock":
         re.match(r"(a+)+$", "a" * 60 + "b")  # holds the interpreter lock for years
+    elif deed == "raise_hostile":
+        raise Hostile
+    elif deed == "refuse_hostile":
+        raise Refuse("no price in \ud83d")
+    elif deed == "drop_hostile":
+        raise Drop(404)
     elif deed == "drop":
         return None
     elif deed == "drop_for":

@@ -119,3 +119,32 @@ def test_settled_segments_go_after_the_sync_or_are_kept(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "run" / "segments").iterdir()
     found = [wire.decode_row(record.payload or b"") for record in segments.records(kept.read_bytes())]
     assert [row["n"] for row in found] == list(range(30))
+
+
+@pytest.mark.parametrize("ack", ["spool", "fsync", "commit"])
+def test_segments_are_given_back_while_the_crawl_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ack: str
+) -> None:
+    """Also where nothing is appended any more, and no file of theirs stays open."""
+    monkeypatch.setattr(spools.Spool.__init__, "__defaults__", (5000,))
+    run = Run(tmp_path, ack=ack, sync_s=0.05)
+
+    async def go(delivery: Delivery) -> None:
+        await asyncio.gather(*(delivery.put(payload({"n": n, "x": bytes(900)})) for n in range(100)))
+        await until(lambda: len(list((tmp_path / "run" / "spool").glob("seg-*"))) <= 1)
+        open_files = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
+        assert len([path for path in open_files if "/spool/seg-" in path]) <= 1
+
+    run.deliver([], go)
+    assert run.numbers() == list(range(100))
+
+
+def test_the_name_of_a_batch_never_comes_twice_though_a_power_cut_took_its_segment(tmp_path: Path) -> None:
+    """The sink has the batch, ledger and segment were never synced: new items get other names, or they would be taken for it."""
+    for start in range(3):
+        run = Run(tmp_path, ack="commit")
+        run.deliver({"n": 10 * start + n} for n in range(10))
+        for path in (tmp_path / "run" / "spool").iterdir():
+            if path.name != "spool.json":
+                path.unlink()
+    assert run.numbers() == list(range(30))

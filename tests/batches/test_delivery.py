@@ -66,6 +66,19 @@ def test_what_steps_do_is_counted(tmp_path: Path, workers: int) -> None:
     assert "list" in letters[7]["reason"]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_whatever_an_error_says_it_takes_no_other_item_with_it(tmp_path: Path, workers: int) -> None:
+    """A lone surrogate in a text, a reason that is no text, an exception that cannot be shown: each is one item's."""
+    run = Run(tmp_path, workers=workers)
+    run.deliver([{}, {"do": "raise_hostile"}, {"do": "refuse_hostile"}, {"do": "drop_hostile"}, {}])
+    assert run.numbers() == [0, 4]
+    assert run.failures == []
+    assert run.count("worker_deaths") == 0
+    assert run.count("dropped/404") == 1
+    reasons = [letter["reason"] for letter in run.letters()]
+    assert reasons == ["Hostile: (a Hostile that cannot be shown)", "no price in ?"]
+
+
 def test_back_pressure_bounds_the_backlog(tmp_path: Path) -> None:
     """put() waits while the spool holds more than it may, for many at once too (start items); the wait is
     counted.

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from scraper.batches import pool as pools
+from scraper.batches import wire, worker
 from scraper.batches.delivery import Delivery
 from scraper.batches.pool import MIN_BATCHES
 from tests.batches.harness import POISON, Run, pool_of, until
@@ -126,20 +128,52 @@ def test_one_death_is_bad_luck(tmp_path: Path) -> None:
     assert run.letters() == []
 
 
-def test_sigterm_to_a_worker_is_nobodys_fault(tmp_path: Path) -> None:
-    """Whoever ends the process group twice must not condemn the item that was at work."""
+@pytest.mark.parametrize("fork_server_too", [False, True])
+def test_sigterm_to_a_worker_is_nobodys_fault(tmp_path: Path, fork_server_too: bool) -> None:
+    """Whoever ends the process group twice must not condemn the item that was at work; the fork server is one of the group, and
+    with it goes the word of how the worker ended.
+    """
     run = Run(tmp_path, steps=[{"tests.batches.poison.slow": {"ms": 120}}])
 
     async def terminate(delivery: Delivery) -> None:
         for _ in range(3):
             await until(lambda: any(child.inflight for child in pool_of(delivery)._children))
             await asyncio.sleep(0.05)
+            if fork_server_too:
+                os.kill(pools._fork_server(), signal.SIGTERM)
             os.kill(pool_of(delivery).pids[0], signal.SIGTERM)
             await asyncio.sleep(0.05)
 
     run.deliver([{}], terminate)
     assert run.numbers() == [0]
+    assert run.failures == []
+    assert run.letters() == []
     assert run.count("worker_deaths") == 3
+
+
+def dies_over_large_ones(*arguments: Any) -> None:
+    """A worker whose memory ends at rows that have an x."""
+    real = wire.decode_row
+
+    def decode(payload: bytes) -> dict[str, Any]:
+        row = real(payload)
+        if row["x"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return row
+
+    wire.decode_row = decode
+    worker.main(*arguments)
+
+
+def test_a_worker_that_dies_over_the_reading_of_an_item_blames_it(tmp_path: Path) -> None:
+    """Its deaths have an end, too: an item that is too large to be decoded must not come for ever."""
+    run = Run(tmp_path, steps=[], items=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pools, "worker", SimpleNamespace(main=dies_over_large_ones, rss=worker.rss))
+        run.deliver({"x": n == 1} for n in range(3))
+    assert run.numbers() == [0, 2]
+    assert run.count("quarantined") == 1
+    assert run.count("worker_deaths") == 2
 
 
 @pytest.mark.parametrize(("kills", "failed"), [(1, False), (2, False), (3, True)])

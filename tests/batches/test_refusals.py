@@ -72,6 +72,20 @@ def test_an_outage_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert delivery.unfinished == 50
 
 
+def test_batches_without_a_row_left_are_no_sign_of_a_store_that_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They never ask the sink: the outage goes on, is told once, and has its end."""
+    monkeypatch.setattr(worker, "BACKOFF_S", 0.01)
+    (tmp_path / "full").touch()
+    run = Run(tmp_path, sink="tests.batches.misbehaving.Full", outage_s=2.0, items=1)
+    delivery = run.deliver({"do": "drop" if n % 2 else None} for n in range(40))
+    assert "No space left" in delivery.failure
+    assert run.count("outages") == 1
+    assert run.count("outage_s") >= 2
+    assert len(run.notices) == 1
+
+
 def test_a_crawl_that_is_told_to_stop_waits_no_longer_than_for_its_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

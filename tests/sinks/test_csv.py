@@ -102,3 +102,15 @@ def test_a_row_of_nothing_is_a_line(tmp_path: Path) -> None:
     sink.commit("b1", [{"a": None}, {"a": "x" * 200_000}])
     sink.finish()
     assert [len(row["a"]) for row in rows_of(tmp_path)] == [0, 200_000]
+
+
+def test_fields_with_one_heading_keep_their_values(tmp_path: Path) -> None:
+    """A formula gets a quote in front, and that may be another field's own name."""
+    sink = CsvSink(str(tmp_path / "out"))
+    sink.prepare()
+    sink.commit("b1", [{"=a": 1, "'=a": 2}])
+    sink.commit("b2", [{"k": 3}])
+    sink.finish()
+    (path,) = (tmp_path / "out").glob("data-*.csv")
+    lines = list(csv.reader(path.read_text().splitlines()))
+    assert sorted(value for line in lines[1:] for value in line if value) == ["1", "2", "3"]

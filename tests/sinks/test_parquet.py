@@ -242,3 +242,14 @@ def test_a_row_that_parquet_cannot_hold_raises(tmp_path: Path) -> None:
     with pytest.raises((TypeError, pa.ArrowException)):
         sink.commit("b", [{1: "x"}])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_without_one_value_are_rows(tmp_path: Path) -> None:
+    """A step may return a new row in which nothing is left; a table without columns would have no rows."""
+    sink = ParquetSink(str(tmp_path / "out"))
+    sink.prepare()
+    sink.commit("b1", [{"a": None}] * 3)
+    sink.commit("b2", [{}])
+    sink.commit("b3", [{"a": 1, "b": 2}])
+    sink.finish()
+    assert pq.read_table(tmp_path / "out").num_rows == 5
