@@ -83,9 +83,14 @@ class ShopSpider(Spider):
     def stop_lab(self) -> None:
         """Keep what the lab knows about this run beside it, and end the lab."""
         if self.lab is not None:
-            truth = {**self.lab.truth(), "requests": self.lab.served()}
-            (Path(self.lab.info["dir"]) / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
-            self.lab.stop()
+            file = Path(self.lab.info["dir"]) / "truth.json"
+            try:
+                truth = {**self.lab.truth(), "requests": self.lab.served()}
+                file.write_text(json.dumps(truth), encoding="utf-8")
+            except OSError as error:
+                self.logger.warning("%s cannot be written: %s", file, error)
+            finally:
+                self.lab.stop()
 
     def parse(self, response: Response) -> Iterator[Any]:
         """A listing: its products, and the next page."""

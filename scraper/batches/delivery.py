@@ -184,7 +184,7 @@ class Delivery:
                 self._empty = self._loop.create_future()
                 await asyncio.wait([self._empty], timeout=timeout_s)
             if self.unfinished and not self.failure:
-                why = self._store.cause or self._disk.cause
+                why = self._store.cause or self._disk.cause or self._pool.trouble
                 told = f": {why}" if why else ""
                 self._fail(f"workers did not deliver everything within {timeout_s:g} s of the end{told}")
             if not self.failure:

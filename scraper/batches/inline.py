@@ -26,6 +26,8 @@ class InlinePool:
         self._waiting: deque[Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    trouble = ""
+
     @property
     def idle(self) -> bool:
         return not self._undone and not self._waiting

@@ -100,6 +100,8 @@ class Pool:
         self._unfit = False  # no worker can work: do not start any more
         self._timer: asyncio.TimerHandle | None = None
 
+    trouble = ""  # why nobody works, where that is known
+
     @property
     def idle(self) -> bool:
         """A worker is ready and has nothing to do."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 import os
 import sys
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
+from scrapy.settings import SETTINGS_PRIORITIES
 
 from scraper.batches import drain, spool
 from scraper.batches.afterwards import finding, replay, rerun, standing, with_ray, wording
 from scraper.commands import batches_printing as printing
+from scraper.commands import batches_words as words
 from scraper.errors import ConfigError, SinkError
 from scraper.options import read
 from scraper.runs.redact import redact
@@ -28,21 +29,6 @@ if TYPE_CHECKING:
 
 # Exit codes: all is stored; something is left, or could not be done; wrong usage, or nothing to do it with.
 DONE, LEFT, USAGE = 0, 1, 2
-_NAMES = (  # options, in the order of the help
-    "json", "csv", "limit", "letters", "key", "step", "id", "dry_run", "out", "steps", "sink", "ray", "log", "workers", "timeout",
-)  # fmt: skip
-_WORK = {"workers", "timeout"}
-WORDS: dict[
-    str, tuple[int, int, str, set[str]]
-] = {  # word -> arguments at least, at most, what they are, options
-    "status": (0, 1000, "[RUN ...]", {"json"}),
-    "drain": (1, 1, "RUN", _WORK),
-    "inspect": (1, 1, "RUN", {"letters", "key", "step", "limit", "json"}),
-    "replay": (1, 1, "RUN", {"step", "id", "steps", "dry_run", *_WORK}),
-    "run": (1, 100_000, "SEGMENTS... --out DIR", {"out", "steps", "sink", "ray", *_WORK}),
-    "sql": (1, 1000, '"select ..." [RUN ...]', {"json", "csv", "limit"}),
-    "work": (0, 20, "--log redis://...", {"log", "workers"}),
-}
 
 
 class Command(ScrapyCommand):
@@ -51,7 +37,7 @@ class Command(ScrapyCommand):
     default_settings = {"LOG_ENABLED": False}  # noqa: RUF012  # as Scrapy declares it; -L shows the log
 
     def syntax(self) -> str:
-        return " | ".join(f"{word} {takes}" for word, (_, _, takes, _) in WORDS.items())
+        return " | ".join(f"{word} {takes}" for word, (_, _, takes, _) in words.WORDS.items())
 
     def short_desc(self) -> str:
         return "Show what is left of a run, deliver it, replay dead letters, query the records"
@@ -68,45 +54,19 @@ class Command(ScrapyCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        add = parser.add_argument
-        add("--json", action="store_true", help="status, inspect, sql: JSON lines for scripts")
-        add("--csv", action="store_true", help="sql: CSV")
-        add(
-            "--limit",
-            type=int,
-            metavar="N",
-            help=f"inspect, sql: rows at most; {printing.ROWS} in a table unless told",
-        )
-        add("--letters", action="store_true", help="inspect: the dead letters")
-        add("--key", metavar="KEY", help="inspect: only items whose key holds this")
-        add("--step", metavar="NAME", help="inspect --letters, replay: only dead letters of this step")
-        add("--id", metavar="ID", help="replay: only the dead letter whose id begins so")
-        add("--dry-run", action="store_true", help="replay: only say which")
-        add("--out", metavar="DIR", help="run: folder for the records, and for what goes on after a stop")
-        add(
-            "--steps",
-            metavar="STEPS",
-            help="replay, run: names with commas between, or JSON, as BATCH_STEPS; none is ''",
-        )
-        add("--sink", metavar="SINK", help="run: a name, or JSON, as SINK")
-        add("--ray", action="store_true", help="run: by Ray Data, an extra")
-        add("--log", metavar="URL", help="work: redis://... of the crawls; env:NAME for a variable")
-        add("--workers", type=int, metavar="N", help=f"processes, {drain.WORKERS} unless told")
-        add(
-            "--timeout",
-            type=float,
-            metavar="S",
-            help=f"seconds to deliver, {drain.TIMEOUT_S:g} unless told; run: no limit",
-        )
+        words.add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        is_work = args[:1] == ["work"]  # it has more options, of its own
-        if unknown := [word for word in args if word.startswith("-") and not is_work]:
+        if unknown := [word for word in args if word.startswith("-")]:
             raise UsageError(f"unknown option: {unknown[0]}")
-        if wrong := _misused(args, opts):
+        if wrong := words.misused(args, opts):
             raise UsageError(wrong)
         assert self.settings is not None
         self._data_dir = Path(read(self.settings, "DATA_DIR", str))
+        untold = (self.settings.getpriority("DATA_DIR") or 0) < SETTINGS_PRIORITIES["cmdline"]
+        self._runs = (
+            (self._data_dir / "runs").absolute() if untold else None
+        )  # a run there is named by its id
         word, *rest = args
         doers: dict[str, Callable[[list[str], argparse.Namespace], int]] = {
             "status": self._status, "drain": self._drain, "inspect": self._inspect, "replay": self._replay,
@@ -131,23 +91,20 @@ class Command(ScrapyCommand):
         now = datetime.now(UTC)
         if opts.json:
             for one in found:
-                print(json.dumps(wording.facts(one, now)))
+                print(json.dumps(wording.facts(one, now, self._runs)))
         elif not found:
             print(f"all {len(folders)} runs in {self._data_dir / 'runs'} have stored everything")
         else:
-            printing.status(found, now)
+            printing.status(found, now, self._runs)
         return DONE if all(one.is_done or one.holder for one in found) else LEFT
 
-    def _inspect(self, words: list[str], opts: argparse.Namespace) -> int:
-        folder = self._folder(words[0])
-        if opts.step is not None and not opts.letters:
-            raise ConfigError("--step", opts.step, "is for dead letters: add --letters")
+    def _inspect(self, given: list[str], opts: argparse.Namespace) -> int:
+        folder = self._folder(given[0])
+        for name in ("step", "id"):
+            if (wanted := getattr(opts, name)) is not None and not opts.letters:
+                raise ConfigError(f"--{name}", wanted, "is for dead letters: add --letters")
         if opts.letters:
-            found = [
-                letter
-                for letter in standing.letters(folder)
-                if opts.step in (None, letter.step) and (opts.key or "") in wording.key_of(letter.item)
-            ]
+            found = _chosen(list(standing.letters(folder)), opts)
             printing.letters(found, opts)
             return LEFT if found else DONE
         spool.about(folder / standing.SPOOL)
@@ -155,10 +112,10 @@ class Command(ScrapyCommand):
         printing.items(batches, opts)
         return LEFT if batches else DONE
 
-    def _sql(self, words: list[str], opts: argparse.Namespace) -> int:
-        statement, *names = words
+    def _sql(self, given: list[str], opts: argparse.Namespace) -> int:
+        statement, *names = given
         if names:
-            folders = [self._folder(name) for name in names]
+            folders = [finding.run_dir(name, self._data_dir, any_folder=True) for name in names]
         else:
             folders = finding.with_storage(self._data_dir)[-1:]
             if not folders:
@@ -174,34 +131,37 @@ class Command(ScrapyCommand):
 
     # --- doing ------------------------------------------------------------------------------------------------------
 
-    def _drain(self, words: list[str], opts: argparse.Namespace) -> int:
-        folder = self._free(words[0])
-        return _end(asyncio.run(drain.drain(folder, **_effort(opts))), "in the spool", folder)
+    def _drain(self, given: list[str], opts: argparse.Namespace) -> int:
+        folder = self._free(given[0])
+        for round_dir in replay.unfinished(folder):
+            replay.go_on(folder, round_dir)
+        return self._end(asyncio.run(drain.drain(folder, **_effort(opts))), "in the spool", folder)
 
-    def _replay(self, words: list[str], opts: argparse.Namespace) -> int:
-        folder = self._folder(words[0]) if opts.dry_run else self._free(words[0])
-        code = DONE
+    def _replay(self, given: list[str], opts: argparse.Namespace) -> int:
+        folder = self._folder(given[0]) if opts.dry_run else self._free(given[0])
+        code, steps = DONE, None if opts.steps is None else _listed("--steps", opts.steps)
         for round_dir in [] if opts.dry_run else replay.unfinished(folder):
+            replay.go_on(folder, round_dir, steps)
             done = asyncio.run(drain.replayed(folder, round_dir, **_effort(opts)))
-            code = _end(done, "of a replay that was cut off", folder)
-            if code:
+            code = max(code, self._end(done, "of a replay that was cut off", folder))
+            if done[1]:
                 return code
         chosen = replay.choose(folder, step=opts.step or "", id=opts.id or "")
         for step, n in chosen.lack.items():
             print(f"{n} dead letters of {step} hold no item and cannot be replayed: crawl their pages again")
         if opts.dry_run or not chosen.ids:
-            print(f"{len(chosen.ids)} dead letters to replay")
+            print(f"{wording.count(len(chosen.ids), 'dead letter')} to replay")
             return code
-        steps = None if opts.steps is None else _listed("--steps", opts.steps)
         round_dir = replay.begin(folder, chosen.ids, steps)
-        return _end(asyncio.run(drain.replayed(folder, round_dir, **_effort(opts))), "replayed", folder)
+        done = asyncio.run(drain.replayed(folder, round_dir, **_effort(opts)))
+        return max(code, self._end(done, "replayed", folder))
 
-    def _run(self, words: list[str], opts: argparse.Namespace) -> int:
+    def _run(self, given: list[str], opts: argparse.Namespace) -> int:
         assert self.settings is not None
         if opts.out is None:
             raise ConfigError("--out", None, "is missing: name a folder for the records, --out DIR")
         out = Path(opts.out).absolute()
-        places = [Path(word) if Path(word).exists() else self._folder(word) for word in words]
+        places = [Path(word) if Path(word).exists() else self._folder(word) for word in given]
         files = [path for place in places for path in rerun.segments_of(place)]
         steps = None if opts.steps is None else _listed("--steps", opts.steps)
         sink = None if opts.sink is None else _listed("--sink", opts.sink)
@@ -219,15 +179,26 @@ class Command(ScrapyCommand):
         else:
             done = asyncio.run(drain.drain(out, **effort))
         print(f"records: {out / rerun.RECORDS}")
-        return _end(done, "in the segments", out)
+        return self._end(done, "in the segments", out)
 
-    def _work(self, words: list[str], opts: argparse.Namespace) -> int:
+    def _work(self, rest: list[str], opts: argparse.Namespace) -> int:
         from scraper.batches.elsewhere import work
 
-        given = [("--log", opts.log), ("--workers", opts.workers)]
-        return work.main(
-            [*words, *(str(word) for name, value in given if value is not None for word in (name, value))]
-        )
+        given = [*rest]
+        for name in words.MACHINE:
+            value = getattr(opts, name)
+            for one in value if isinstance(value, list) else [] if value is None else [value]:
+                given += [f"--{name.replace('_', '-')}", str(one)]
+        return work.main(given)
+
+    def _end(self, done: tuple[Any, str], found: str, run: Path) -> int:
+        counts, failure = done
+        print(drain.told(counts, found))
+        if counts["batches/dead_letter"]:
+            print(f"scrapy batches inspect {wording.typed(run, self._runs)} --letters   tells why")
+        if failure:
+            print(redact(failure), file=sys.stderr)
+        return LEFT if failure or counts["batches/dead_letter"] else DONE
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -253,24 +224,6 @@ class Command(ScrapyCommand):
         )
 
 
-def _misused(args: list[str], opts: argparse.Namespace) -> str:
-    """What is wrong with the words and options; "" for nothing."""
-    word = args[0] if args else ""
-    if word not in WORDS:
-        near = difflib.get_close_matches(word, WORDS, 1)
-        return f"'{word}': did you mean {near[0]}?" if near else f"say scrapy batches {', '.join(WORDS)}"
-    least, most, takes, options = WORDS[word]
-    if not least <= len(args) - 1 <= most:
-        return f"say scrapy batches {word} {takes}"
-    given = [name for name in _NAMES if getattr(opts, name) not in (None, False)]
-    if unused := [f"--{name.replace('_', '-')}" for name in given if name not in options]:
-        return f"{', '.join(unused)}: not for {word}"
-    for name in ("limit", "workers", "timeout"):
-        if getattr(opts, name) is not None and not getattr(opts, name) >= 0:
-            return f"--{name} must be 0 or more"
-    return ""
-
-
 def _effort(opts: argparse.Namespace, timeout_s: float = drain.TIMEOUT_S) -> Any:
     return {
         "workers": drain.WORKERS if opts.workers is None else opts.workers,
@@ -290,12 +243,17 @@ def _listed(name: str, value: Any) -> list[Any]:
     return [value] if isinstance(value, dict) else list(value)
 
 
-def _end(done: tuple[Any, str], found: str, run: Path) -> int:
-    counts, failure = done
-    print(drain.told(counts, found))
-    if counts["batches/dead_letter"]:
-        name = run.name if run.parent.name == "runs" else run
-        print(f"scrapy batches inspect {name} --letters   tells why")
-    if failure:
-        print(redact(failure), file=sys.stderr)
-    return LEFT if failure else DONE
+def _chosen(letters: list[Any], opts: argparse.Namespace) -> list[Any]:
+    """Those that --step, --id and --key name. ConfigError if there are letters and none of them is meant."""
+    steps = ", ".join(sorted({letter.step for letter in letters}))
+    for name, fits, way_out in (
+        ("step", lambda one, word: one.step == word, f"no dead letter is of it; there are those of {steps}"),
+        ("id", lambda one, word: one.id.startswith(word), "no dead letter's id begins so"),
+        ("key", lambda one, word: word in wording.key_of(one.item), "no dead letter's key holds it"),
+    ):
+        word = getattr(opts, name)
+        fitting = [one for one in letters if word is None or fits(one, word)]
+        if letters and not fitting:
+            raise ConfigError(f"--{name}", word, way_out)
+        letters = fitting
+    return letters

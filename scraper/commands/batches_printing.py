@@ -17,6 +17,7 @@ from scraper.runs.redact import redact
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from scraper.sinks import sql
 
@@ -37,18 +38,20 @@ def _table(*headings: str) -> Table:
     return table
 
 
-def status(found: list[standing.Standing], now: datetime) -> None:
+def status(found: list[standing.Standing], now: datetime, runs: Path | None) -> None:
     table = _table("run", "state", ">waiting", ">bytes", ">oldest", ">damaged", ">dead letters", "kept")
     for one in found:
         letters = ", ".join(f"{wording.plain(step)} {n:,}" for step, n in one.letters.most_common())
-        kept = f"{one.kept_segments} segments, {wording.size(one.kept_bytes)}" if one.kept_segments else "-"
+        kept = "-"
+        if one.kept_segments:
+            kept = f"{wording.count(one.kept_segments, 'segment')}, {wording.size(one.kept_bytes)}"
         table.add_row(
-            one.run, wording.state(one), f"{one.waiting + one.replaying:,}", wording.size(one.waiting_bytes),
+            one.run, wording.state(one), f"{one.waiting + one.replaying:,}", wording.size(one.waiting_bytes + one.replaying_bytes),
             wording.age(one.oldest, now), f"{one.damaged:,}", letters or "0", kept,
         )  # fmt: skip
     console = _console()
     console.print(table)
-    for line in (line for one in found for line in wording.next_steps(one)):
+    for line in (line for one in found for line in wording.next_steps(one, runs)):
         console.print(line, soft_wrap=True)
 
 
@@ -60,7 +63,9 @@ def letters(found: list[Any], opts: argparse.Namespace) -> None:
             print(_json({name: value for name, value in facts.items() if name != "payload"}))
         return
     limit = ROWS if opts.limit is None else opts.limit
-    if len(found) <= 3:
+    if not found:
+        print("no dead letters")
+    if min(len(found), limit) <= 3:
         for letter in found[:limit]:
             print(redact("\n".join(wording.letter_lines(letter))))
         return
@@ -72,7 +77,7 @@ def letters(found: list[Any], opts: argparse.Namespace) -> None:
     console = _console()
     console.print(table)
     console.print(
-        f"{len(found):,} dead letters; --key or --step for those whose traceback you want, --json for all of it"
+        f"{len(found):,} dead letters; --id, or --limit 3, for their tracebacks, --json for all of it"
     )
 
 
@@ -89,6 +94,9 @@ def items(batches: list[Any], opts: argparse.Namespace) -> None:
         for _, item in shown:
             print(_json(_facts(item)))
         return
+    if not batches:
+        print("nothing waits")
+        return
     console = _console()
     table = _table("batch", ">items", ">bytes", "workers that died, by item", "in quarantine")
     for batch in batches[:ROWS]:
@@ -101,7 +109,7 @@ def items(batches: list[Any], opts: argparse.Namespace) -> None:
     for _, item in shown:
         row = item.row or {}
         note = "damaged" if item.row is None else "quarantined" if item.quarantined else ""
-        note = note or (f"{item.attempts} workers died over it" if item.attempts else "")
+        note = note or (f"{wording.count(item.attempts, 'worker')} died over it" if item.attempts else "")
         table.add_row(
             wording.plain(wording.key_of(row)),
             wording.plain(row.get("_url") or ""),
@@ -109,8 +117,10 @@ def items(batches: list[Any], opts: argparse.Namespace) -> None:
             note,
         )
     console.print(table)
-    total = sum(batch.n for batch in batches)
-    console.print(f"{total:,} items in {len(batches):,} batches; --json for the items themselves")
+    if opts.key and not table.row_count:
+        console.print(f"no item's key holds {opts.key!r}", soft_wrap=True)
+    total, parts = sum(batch.n for batch in batches), wording.count(len(batches), "batch")
+    console.print(f"{wording.count(total, 'item')} in {parts}; --json for the items themselves")
 
 
 def _facts(item: standing.Item) -> dict[str, Any]:

@@ -110,7 +110,7 @@ RULES = (
         FAILED_STORAGE,
         lambda f: bool(f.storage_failure) or f.finish_reason == "storage_failed",
         lambda f: f"storage gave up {_after(f)}: {f.storage_failure or 'no cause given'}",
-        "make room or mend the sink; what was not stored is still in the run's spool folder",
+        "mend what the reason names; what was not stored is still in the run's spool: scrapy batches status",
     ),
     Rule(
         "never_opened",

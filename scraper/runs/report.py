@@ -120,6 +120,7 @@ def _batches(stats: Mapping[str, Any]) -> dict[str, Any]:
         "worker_deaths",
         "worker_recycled",
         "quarantined",
+        "unfinished",
         "outages",
         "waiting_bytes_max",
     )

@@ -29,7 +29,10 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     if verdict["next_step"]:
         rows.append(("next", verdict["next_step"]))
     if verdict["outcome"] != "failed_start":
-        rows += [("records", _records(report["records"])), ("cost", _cost(report))]
+        rows += [
+            ("records", _records(report["records"], report["batches"]["unfinished"])),
+            ("cost", _cost(report)),
+        ]
         rows.append(("pages", _pages(report)))
         rows += [(name, _counts(report[name])) for name in ("blocks", "faults") if report[name]]
         if met := {**report["robots"]["bans"], **report["robots"]["faults"]}:
@@ -54,11 +57,14 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     return text + _command(run["command"])
 
 
-def _records(records: Mapping[str, int]) -> str:
+def _records(records: Mapping[str, int], unfinished: int) -> str:
     parts = [f"{count(records['scraped'])} scraped"]
     names = {"dropped": "dropped", "duplicate": "duplicate", "dead_letter": "dead letters"}
     parts += [f"{count(records[key])} {name}" for key, name in names.items() if records[key]]
-    parts += [f"{count(records['unaccounted'])} unaccounted for"] if records["unaccounted"] else []
+    waiting = max(0, min(unfinished, records["unaccounted"]))
+    parts += [f"{count(waiting)} in the spool"] if waiting else []
+    lost = records["unaccounted"] - waiting
+    parts += [f"{count(lost)} unaccounted for"] if lost else []
     return _phrases([f"{count(records['stored'])} stored", f"({', '.join(parts)})"])
 
 

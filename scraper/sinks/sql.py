@@ -164,14 +164,14 @@ def _tables(
 def _of_files(connection: duckdb.DuckDBPyConnection, place: Path, folder: Path, only: str = "") -> list[Any]:
     found: dict[str, list[Path]] = {}
     for path in sorted(place.glob("*")):
-        kind = next((kind for ending, kind in _FILES.items() if path.name.endswith(ending)), "")
-        if kind and kind == (only or kind) and not path.name.startswith("."):
-            found.setdefault(kind, []).append(path)
+        ending = next((ending for ending in _FILES if path.name.endswith(ending)), "")
+        if ending and _FILES[ending] == (only or _FILES[ending]) and not path.name.startswith("."):
+            found.setdefault(ending, []).append(path)
     if not found:
         return []
-    kind, paths = max(
-        found.items(), key=lambda one: len(one[1])
-    )  # of several formats one: they hold the same
+    # Of several formats one: they hold the same.
+    ending, paths = max(found.items(), key=lambda one: len(one[1]))
+    kind = _FILES[ending]
     if kind == "parquet":
         return _parquet(paths)
     copy = folder / f"{len(list(folder.iterdir())):06d}.parquet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -47,7 +48,8 @@ def sqlite(out_dir: Path, options: Mapping[str, Any], environment: Mapping[str, 
     if not path.exists():
         return False
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(_read_only(path), uri=True)) as connection:
+            connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")  # kinds and rows of the same moment
             names = [row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(table)})")]
             kinds = {name: _kind(connection, table, name) for name in names}
@@ -55,6 +57,15 @@ def sqlite(out_dir: Path, options: Mapping[str, Any], environment: Mapping[str, 
             return _written(copy, kinds, iter(lambda: cursor.fetchmany(_ROWS), []))
     except sqlite3.Error as error:
         raise SinkError("sqlite", "(none)", f"{path}: {error}") from error
+
+
+def _read_only(path: Path) -> str:
+    """The address to read it by, so that no -wal and -shm stay where none were: only who may write takes them away again."""
+    mode = "mode=ro"  # somebody has it open, or was killed: what is there already is not ours
+    if not path.with_name(f"{path.name}-wal").exists():
+        may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        mode = "mode=rw" if may_write else "mode=ro&immutable=1"
+    return f"file:{quote(str(path))}?{mode}"
 
 
 def postgres(out_dir: Path, options: Mapping[str, Any], environment: Mapping[str, str], copy: Path) -> bool:

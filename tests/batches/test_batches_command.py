@@ -33,17 +33,20 @@ def run_in(data: Path, made: Path, name: str = NAME) -> None:
 
 
 def test_a_killed_run_is_found_looked_into_and_drained(tmp_path: Path) -> None:
-    """status 1, inspect, drain 0, sql over the records, status 0."""
+    """status 1, inspect, drain 1 since a dead letter came of it, sql over the records."""
     left_behind(tmp_path / "made", 250)
     run_in(tmp_path, tmp_path / "made")
     found = batches(tmp_path, "status", "--json")
     (facts,) = map(json.loads, found.stdout.splitlines())
     assert (found.returncode, facts["run"], facts["waiting"], facts["state"]) == (1, NAME, 250, "waits")
-    assert facts["next"][0].startswith(f"scrapy batches drain {NAME}")
+    folder = (
+        tmp_path / "runs" / NAME
+    )  # not where a plain `scrapy batches` would look: the id alone would not do
+    assert facts["next"][0].startswith(f"scrapy batches drain {folder}")
     found = batches(tmp_path, "inspect", "shop-2026", "--json", "--limit", "2")
     assert [json.loads(line)["item"]["n"] for line in found.stdout.splitlines()] == [0, 1]
     found = batches(tmp_path, "drain", NAME)
-    assert (found.returncode, found.stderr) == (0, "")
+    assert (found.returncode, found.stderr) == (1, "")
     assert found.stdout.startswith("250 items in the spool: 249 stored, 1 dead letters, 0 dropped\n")
     out = json.loads((tmp_path / "runs" / NAME / "spool" / "spool.json").read_text())["job"]["out_dir"]
     found = batches(tmp_path, "sql", "select count(*) n, min(run) run from records", NAME, "--json")
@@ -60,11 +63,27 @@ def test_dead_letters_are_shown_with_their_reason_and_replayed(tmp_path: Path) -
     assert "in step\n        raise ValueError" in found.stdout
     found = batches(tmp_path, "replay", NAME, "--step", BUG, "--dry-run")
     assert found.stdout == "3 dead letters to replay\n"
+    assert batches(tmp_path, "inspect", NAME, "--letters", "--step", "nosuch").returncode == 2
+    found = batches(tmp_path, "replay", NAME, "--steps", "clean,nosuch")
+    assert (found.returncode, found.stderr.startswith("scrapy batches: --steps = 'nosuch'")) == (2, True)
+    found = batches(tmp_path, "replay", NAME)
+    assert (found.returncode, "3 dead letters" in found.stdout) == (1, True)
     (tmp_path / "made" / "mended").touch()
     found = batches(tmp_path, "replay", NAME)
     assert (found.returncode, found.stdout) == (0, "3 items replayed: 3 stored, 0 dead letters, 0 dropped\n")
     found = batches(tmp_path, "status")
     assert (found.returncode, "all 1 runs" in found.stdout) == (0, True)
+
+
+def test_a_run_is_named_as_it_can_be_typed(tmp_path: Path) -> None:
+    """By its id where DATA_DIR is the settings' own."""
+    left_behind(tmp_path / "made", 5)
+    run_in(tmp_path / "data", tmp_path / "made")
+    found = subprocess.run(
+        [sys.executable, "-m", "scrapy", "batches", "status"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "SCRAPY_SETTINGS_MODULE": "scraper.settings", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert f"scrapy batches drain {NAME} " in found.stdout, found.stderr
 
 
 def test_kept_segments_are_run_again_with_other_steps(tmp_path: Path) -> None:
@@ -92,6 +111,11 @@ def test_what_goes_wrong_is_one_kind_line(tmp_path: Path) -> None:
         found = batches(tmp_path, "drain", NAME)
         assert (found.returncode, f"process {os.getpid()} is delivering it" in found.stderr) == (2, True)
         assert batches(tmp_path, "status").returncode == 0
+    for no_run in ("", str(tmp_path)):
+        found = batches(tmp_path, "status", no_run)
+        assert (found.returncode, found.stderr.startswith("scrapy batches: RUN = ")) == (2, True)
+    found = batches(tmp_path, "work", "--log", "foo")
+    assert (found.returncode, found.stderr.count("\n"), "--log = 'foo'" in found.stderr) == (2, 1, True)
     found = batches(tmp_path, "status", "--csv")
     assert (found.returncode, "--csv: not for status" in found.stderr) == (2, True)
     found = batches(tmp_path, "sql", "copy (select 1) to 'x'", NAME)

@@ -190,6 +190,7 @@ def test_a_store_that_fails_ends_the_crawl(crawl: StartCrawl, tmp_path: Path) ->
         SINK="tests.batches.misbehaving.Full",
         BATCH_BACKLOG_BYTES=50_000,
         BATCH_OUTAGE_S=1,
+        SCRAPER_SLOT_MAX_ACTIVE_SIZE=300_000,  # of the pages that wait, whose items come in at the end
     )
     stats = run.end()
     assert stats["finish_reason"] == "storage_failed"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scraper.batches import drain
+from scraper.batches import drain, spool
 from scraper.batches.afterwards import replay, standing
 from scraper.batches.dead_letters import DeadLetters
 from scraper.errors import ConfigError
@@ -89,6 +89,23 @@ def test_only_the_letters_that_are_asked_for(tmp_path: Path) -> None:
         replay.choose(tmp_path / "run", step="claen")
 
 
+def test_a_round_whose_steps_are_gone_is_given_others(tmp_path: Path) -> None:
+    """While nothing of it is stored."""
+    run = failed(tmp_path)
+    ids = replay.choose(tmp_path / "run").ids
+    round_dir = replay.begin(tmp_path / "run", ids)
+    about = spool.about(round_dir)
+    spool.describe(round_dir, {**about, "job": {**about["job"], "steps": ["gone.step"]}})
+    with pytest.raises(ConfigError, match="--steps = 'gone"):
+        replay.go_on(tmp_path / "run", round_dir)
+    (tmp_path / "mended").touch()
+    replay.go_on(tmp_path / "run", round_dir, about["job"]["steps"])
+    counts, failure = asyncio.run(drain.replayed(tmp_path / "run", round_dir, workers=1, timeout_s=30))
+    assert (counts["batches/stored"], failure, run.numbers()) == (3, "", list(range(8)))
+    with pytest.raises(ConfigError, match="complete it without --steps"):
+        replay.go_on(tmp_path / "run", round_dir, ["clean"])
+
+
 def test_a_run_that_is_being_delivered_is_left_alone(tmp_path: Path) -> None:
     """Two that merge the same files would spoil them: the error names the process, and nothing is taken."""
     failed(tmp_path)
@@ -137,3 +154,15 @@ def test_a_replay_that_is_killed_at_any_moment_stores_once(tmp_path: Path) -> No
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert run.numbers() == list(range(n))
     assert standing.of(tmp_path / "run").is_done
+
+
+def test_steps_that_do_not_load_take_no_letter(tmp_path: Path) -> None:
+    """A typo is told, and the next try has all of them."""
+    run = failed(tmp_path)
+    ids = replay.choose(tmp_path / "run").ids
+    with pytest.raises(ConfigError, match="--steps = 'claen'"):
+        replay.begin(tmp_path / "run", ids, ["claen"])
+    assert replay.choose(tmp_path / "run").ids == ids
+    (tmp_path / "mended").touch()
+    again(tmp_path / "run")
+    assert run.numbers() == list(range(8))

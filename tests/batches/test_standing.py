@@ -7,10 +7,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from scraper.batches import drain
-from scraper.batches.afterwards import replay, standing, wording
+from scraper.batches.afterwards import finding, replay, standing, wording
 from scraper.batches.dead_letters import DeadLetters
 from scraper.batches.spool import Spool
+from scraper.errors import ConfigError
 from tests.batches.conftest import ROOT
 from tests.batches.harness import payload
 
@@ -101,7 +104,8 @@ def test_letters_are_counted_until_a_replay_takes_them(tmp_path: Path) -> None:
     replay.begin(tmp_path / "run", ["a"])
     found = standing.of(tmp_path / "run")
     assert (found.letters, found.replaying) == ({"encode": 1}, 1)
-    assert "completes a replay" in wording.next_steps(found)[0]
+    assert found.replaying_bytes > 0
+    assert "completes a replay" in wording.next_steps(found, tmp_path)[0]
     counts, _failure = asyncio.run(drain.drain(tmp_path / "run", workers=0, timeout_s=30))
     assert counts["batches/stored"] == 1
     assert standing.of(tmp_path / "run").replaying == 0
@@ -109,3 +113,13 @@ def test_letters_are_counted_until_a_replay_takes_them(tmp_path: Path) -> None:
 
 def test_what_a_page_said_cannot_steer_a_terminal() -> None:
     assert wording.plain("a\x1b[2J\nb\x9bc\u202e") == "a\ufffd[2J b\ufffdc\ufffd"
+
+
+@pytest.mark.parametrize("name", ["", "/etc", "."])
+def test_what_is_no_run_is_not_done(tmp_path: Path, name: str) -> None:
+    """A typo in a timetable must not stay green."""
+    (tmp_path / "runs" / "shop-1" / "spool").mkdir(parents=True)
+    (tmp_path / "runs" / "shop-1" / "spool" / "spool.json").write_text("{}")
+    with pytest.raises(ConfigError):
+        finding.run_dir(name, tmp_path)
+    assert finding.run_dir("shop", tmp_path) == tmp_path / "runs" / "shop-1"

@@ -56,6 +56,19 @@ def test_one_view_over_every_sink(tmp_path: Path, spec: Any, finish: bool) -> No
     assert ask("select count(*) from records where late::boolean", source) == [(1,)]
 
 
+def test_a_run_with_two_formats_counts_each_record_once(tmp_path: Path) -> None:
+    """Also where one is JSON Lines and the other is JSON Lines with zstd."""
+    source = stored(tmp_path / "out", ["jsonl", {"jsonl": {"compress": "zstd"}}, "csv"])
+    assert ask("select count(*) from records", source) == [(len(ROWS),)]
+
+
+def test_a_look_at_sqlite_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    source = stored(tmp_path / "out", "sqlite")
+    before = {path.name: path.read_bytes() for path in source.out_dir.iterdir()}
+    assert ask("select count(*) from records", source) == [(3,)]
+    assert {path.name: path.read_bytes() for path in source.out_dir.iterdir()} == before
+
+
 def test_several_runs_in_one_view(tmp_path: Path) -> None:
     """Of different sinks too; `run` tells them apart. Of several sinks of one run, one is read: all hold the same."""
     one = stored(tmp_path / "one", "parquet")

@@ -10,12 +10,18 @@ from scraper.batches.afterwards import standing
 from scraper.errors import ConfigError
 
 
-def run_dir(name: str, data_dir: Path) -> Path:
-    """The folder of the run. ConfigError names the nearest ones if there is none, or several begin so."""
+def run_dir(name: str, data_dir: Path, *, any_folder: bool = False) -> Path:
+    """The folder of the run; with ``any_folder`` one that is no run's will do. ConfigError names the nearest ones if there is none,
+    or several begin so.
+    """
     runs = data_dir / "runs"
-    for folder in (runs / name, Path(name)):
-        if folder.is_dir() and name not in ("", ".", ".."):
+    if not name.strip():
+        raise ConfigError("RUN", name, "is empty; write a run's id or folder")
+    for folder in (Path(name),) if name in (".", "..") else (runs / name, Path(name)):
+        if _is_run(folder) or (any_folder and folder.is_dir()):
             return folder.absolute()
+    if Path(name).is_dir():
+        raise ConfigError("RUN", name, "is a folder, but no run's: it has no spool/ with spool.json")
     known = sorted(path.name for path in runs.glob("*") if path.is_dir())
     begin_so = [other for other in known if other.startswith(name)]
     if len(begin_so) == 1:
@@ -35,12 +41,20 @@ def run_dir(name: str, data_dir: Path) -> Path:
 
 def with_storage(data_dir: Path) -> list[Path]:
     """The folders of all runs that have stored, or tried to, in the order in which they began."""
-    found = [path for path in (data_dir / "runs").glob("*") if _is_run(path)]
+    found = [path for path in (data_dir / "runs").glob("*") if _has_stored(path)]
     return sorted((path.absolute() for path in found), key=lambda path: (_began_ns(path), path.name))
 
 
-def _is_run(path: Path) -> bool:
+def _has_stored(path: Path) -> bool:
     return (path / standing.SPOOL / "spool.json").exists() or (path / dead_letters.FILE).exists()
+
+
+def _is_run(path: Path) -> bool:
+    signs = (
+        "claimed",
+        f"{standing.SPOOL}/ledger.jsonl",
+    )  # a run that stored nothing; a spool whose spool.json is lost
+    return _has_stored(path) or any((path / sign).exists() for sign in signs)
 
 
 def _began_ns(path: Path) -> int:

@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
-from scraper.batches import dead_letters, spool
+from scraper.batches import dead_letters, ledger, spool
 from scraper.batches.afterwards import standing
 from scraper.batches.drain import alone
+from scraper.batches.worker import Job, steps_of
 from scraper.errors import ConfigError
+from scraper.sinks import contract
 
 _LETTERS_PER_CUT = 100  # a segment ends with a cut: so none grows far above 64 MB
 
@@ -53,13 +55,15 @@ def choose(run_dir: Path, *, step: str = "", id: str = "") -> Chosen:
 def begin(run_dir: Path, ids: list[str], steps: list[Any] | None = None) -> Path:
     """Take the letters ``ids`` for a new round; return its folder. ``steps``: others than the run's.
 
-    ConfigError if somebody is delivering the run, OSError if the disk is full: then nothing has changed.
+    ConfigError if a step or the sink does not load or somebody is delivering the run, OSError if the disk is full: then
+    nothing has changed.
     """
     with alone(run_dir):
         about = spool.about(run_dir / standing.SPOOL)
         about = {name: about[name] for name in ("job", "options") if name in about}
         if steps is not None:
             about["job"] = {**about["job"], "steps": steps}
+        _check(run_dir, about["job"], "" if steps is not None else "the run's own")
         place = run_dir / standing.REPLAYS
         aside = place / ".new"
         shutil.rmtree(aside, ignore_errors=True)  # of a start that was killed: it took nothing
@@ -80,6 +84,27 @@ def unfinished(run_dir: Path) -> list[Path]:
     return [round_dir for round_dir in standing.rounds(run_dir) if standing.waiting(round_dir)]
 
 
+def go_on(run_dir: Path, round_dir: Path, steps: list[Any] | None = None) -> None:
+    """Make sure that an unfinished round can be delivered, with ``steps`` if they are given.
+
+    ConfigError if a step or the sink does not load, or some of the round is stored with other steps already.
+    """
+    about = spool.about(round_dir)
+    if steps is None or steps == about["job"]["steps"]:
+        _check(run_dir, about["job"], "those of a replay that was cut off")
+        return
+    with alone(run_dir):
+        records, _ = ledger.read(round_dir / "ledger.jsonl")
+        if any(isinstance(record, ledger.Done) for record in records):
+            way_out = (
+                "a replay that was cut off has stored some with other steps: complete it without --steps"
+            )
+            raise ConfigError("--steps", steps, way_out)
+        job = {**about["job"], "steps": steps}
+        _check(run_dir, job, "")
+        spool.describe(round_dir, {**about, "job": job})
+
+
 @dataclass(frozen=True, slots=True)
 class _Brief:
     id: str
@@ -89,6 +114,17 @@ class _Brief:
     @classmethod
     def of(cls, letter: dead_letters.Letter) -> _Brief:
         return cls(letter.id, letter.step, letter.payload is not None)
+
+
+def _check(run_dir: Path, job: dict[str, Any], whose: str) -> None:
+    """ConfigError if a step or the sink does not load: then no letter is taken. ``whose``: steps that were not given."""
+    known = msgspec.convert({**job, "run_dir": str(run_dir)}, Job)
+    try:
+        steps_of(known)
+    except ConfigError as error:
+        more = f" (steps are {whose}; --steps names others)" if whose else ""
+        raise ConfigError("--steps", error.value, f"{error.way_out}{more}") from error
+    contract.load(known.sink, known.out_dir, os.environ)
 
 
 def _copied(run_dir: Path, ids: set[str], folder: Path, about: dict[str, Any]) -> list[str]:

@@ -40,6 +40,7 @@ class Standing:
     damaged: int = 0
     quarantined: int = 0
     replaying: int = 0
+    replaying_bytes: int = 0
     letters: Counter[str] = field(default_factory=Counter)
     unreplayable: int = 0
     holder: int = 0
@@ -81,7 +82,9 @@ def of(run_dir: Path) -> Standing:
                 found.damaged += payloads.count(None)
                 found.oldest = found.oldest or _scraped_at(payloads)
     for round_dir in rounds(run_dir):
-        found.replaying += sum(batch.n - len(batch.skip) for batch in waiting(round_dir))
+        for batch in waiting(round_dir):
+            found.replaying += batch.n - len(batch.skip)
+            found.replaying_bytes += batch.size
     for letter in letters(run_dir):
         found.letters[letter.step] += 1
         found.unreplayable += letter.payload is None

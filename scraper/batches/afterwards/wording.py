@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scraper.batches.afterwards.standing import Standing
     from scraper.batches.dead_letters import Letter
+
+
+def count(n: int, word: str) -> str:
+    """``n`` of them: 1 batch, 2,000 batches, 1 dead letter."""
+    return f"{n:,} {word}{'' if n == 1 else 'es' if word.endswith('ch') else 's'}"
+
+
+def typed(run_dir: Path, runs: Path | None) -> str:
+    """How to name the run in a command: by its id if it is in ``runs``, where the commands look untold, else by its folder."""
+    return run_dir.name if run_dir.parent == runs else shlex.quote(str(run_dir))
 
 
 def size(n: float) -> str:
@@ -46,28 +59,30 @@ def state(found: Standing) -> str:
     return "dead letters" if found.letters else "done"
 
 
-def next_steps(found: Standing) -> list[str]:
-    """What to type, the first thing first; nothing if nothing is to be done."""
-    run, steps = found.run, []
+def next_steps(found: Standing, runs: Path | None) -> list[str]:
+    """What to type, the first thing first; nothing if nothing is to be done. ``runs``: see `typed`."""
+    run, steps = typed(found.folder, runs), []
     if found.holder and (found.waiting or found.replaying):
         steps.append(f"process {found.holder} is delivering it: wait")
     elif found.waiting:
-        steps.append(f"scrapy batches drain {run}   delivers the {found.waiting:,} items")
+        steps.append(f"scrapy batches drain {run}   delivers {count(found.waiting, 'item')}")
     if found.replaying and not found.holder:
         steps.append(f"scrapy batches replay {run}   completes a replay that was cut off")
     can = sum(found.letters.values()) - found.unreplayable
     if can:
         steps.append(f"scrapy batches inspect {run} --letters   says why; mend it, then")
-        steps.append(f"scrapy batches replay {run}   sends {can:,} dead letters through the steps again")
+        steps.append(
+            f"scrapy batches replay {run}   sends {count(can, 'dead letter')} through the steps again"
+        )
     if found.unreplayable:
         steps.append(
-            f"{found.unreplayable:,} dead letters hold no item (never encoded, or damaged): crawl their pages again; "
-            f"scrapy batches inspect {run} --letters names them"
+            f"{count(found.unreplayable, 'dead letter')} without an item (never encoded, or damaged): crawl the pages again; "
+            f"scrapy batches inspect {run} --letters   names them"
         )
     return steps
 
 
-def facts(found: Standing, now: datetime) -> dict[str, Any]:
+def facts(found: Standing, now: datetime, runs: Path | None) -> dict[str, Any]:
     """The same for scripts; seconds, bytes and counts."""
     return {
         "run": found.run,
@@ -81,11 +96,12 @@ def facts(found: Standing, now: datetime) -> dict[str, Any]:
         "damaged": found.damaged,
         "quarantined": found.quarantined,
         "replaying": found.replaying,
+        "replaying_bytes": found.replaying_bytes,
         "dead_letters": dict(found.letters),
         "unreplayable": found.unreplayable,
         "kept_segments": found.kept_segments,
         "kept_bytes": found.kept_bytes,
-        "next": next_steps(found),
+        "next": next_steps(found, runs),
     }
 
 

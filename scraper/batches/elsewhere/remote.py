@@ -72,11 +72,19 @@ class RemotePool:
         self._heard: list[str] = []  # answers that are written down and still in Redis
         self._returns: Counter[str] = Counter()
         self._workers = 0
+        self._unable = ""  # what the last machine said that would not or could not
         self._alone_s = loop.time()
         meanwhile = "what is scraped waits in the spool"
         self._to, self._from = Line(self._shown, meanwhile), Line(self._shown, meanwhile)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody works, where that is known."""
+        if self._unable:
+            return f"a machine takes no batches of this crawl: {self._unable}"
+        return "" if self._workers else f"no machine works on them: scrapy batches work --log {self._shown}"
 
     @property
     def idle(self) -> bool:
@@ -222,6 +230,7 @@ class RemotePool:
             if batch := self._window.answered(token):
                 self._apply(batch, answer or Returned(batch.id, "in words of another version"))
             elif isinstance(answer, Returned) and answer.why:
+                self._unable = answer.why
                 logger.warning("a machine takes no batches of this crawl: %s", answer.why)
         self._wake.set()
         if answers and self.idle:

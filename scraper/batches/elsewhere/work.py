@@ -42,6 +42,9 @@ async def work(url: str, machine: Machine, stop: asyncio.Event) -> int:
     waited for.
     """
     client = redis_log.connect(url)
+    logger.info(
+        "%s works for %s with %d workers a crawl", machine.consumer, redis_log.shown(url), machine.workers
+    )
     line = Line(redis_log.shown(url), "no batches are taken")
     serving: dict[str, tuple[Served, asyncio.Task[None]]] = {}
     aside: dict[str, tuple[float, float]] = {}  # spool -> until when, for how long
@@ -103,9 +106,6 @@ async def _until_signal(url: str, machine: Machine) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    logger.info(
-        "%s works for %s with %d workers a crawl", machine.consumer, redis_log.shown(url), machine.workers
-    )
     return await work(url, machine, stop)
 
 
@@ -166,7 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             done = asyncio.run(_until_signal(given.log, machine))
         except ConfigError as error:
-            sys.stderr.write(f"{error}\n")
+            name = "--log" if error.name == "BATCH_LOG" else error.name
+            sys.stderr.write(f"{ConfigError(name, error.value, error.way_out)}\n")
             return 2
     logger.info("left after %d batches", done)
     return 0
