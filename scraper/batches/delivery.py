@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from scraper.batches import assembly, steps, wire
 from scraper.batches.assembly import Options
 from scraper.batches.batcher import Batcher
 from scraper.batches.dead_letters import DeadLetters
+from scraper.batches.gate import Gate
 from scraper.batches.log import Batch, Log
 from scraper.batches.refusals import Disk, Patience, Store, Told
 from scraper.batches.segments import read_batch
@@ -75,16 +75,13 @@ class Delivery:
         self._wait_max_s = 0.0
         self._batcher = Batcher(options.limits)
         self._timer: asyncio.TimerHandle | None = None
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._gate = Gate(functools.partial(count, "batches/held_back_s"))
         self._cutting_later = False  # the disk was full, it is tried again
-        self._holding = 0  # puts that are held back
-        self._held_since_s = 0.0
         self._empty: asyncio.Future[None] | None = None
         self._born_s: dict[str, float] = {}  # batch -> when its first item came; in that order
         self._first_s = 0.0  # the same of the open batch
-        self._acks: dict[str, list[asyncio.Future[None]]] = {
-            "": []
-        }  # batch, "" the open one -> who waits for it
+        # Batch, "" the open one -> who waits for it.
+        self._acks: dict[str, list[asyncio.Future[None]]] = {"": []}
         self._syncer: Syncer | None = None
 
     async def open(self) -> None:
@@ -94,19 +91,32 @@ class Delivery:
         """
         options = self._options
         self._loop = asyncio.get_running_loop()
-        log = self._given_log
+        log, pool = self._given_log, None
         try:
             job, preload = assembly.prepared(options)
             log = self._log = log or assembly.spool_of(options)
             self._dead_letters = DeadLetters(options.run_dir)
-            self._pool = assembly.pool_of(self._loop, job, options, self._log.folder, self, preload)
-            await self._pool.start()
+            pool = self._pool = assembly.pool_of(self._loop, job, options, self._log.folder, self, preload)
+            told = Told(self._count, self._notice, self._fail)
+            self._store, self._disk = Store(self._patience, self._pool, told), Disk(self._patience, told)
+            await pool.start()
+            self._take_over()
         except BaseException:
+            if pool is not None:
+                await pool.stop()
             if log is not None:
                 log.close()
             raise
-        told = Told(self._count, self._notice, self._fail)
-        self._store, self._disk = Store(self._patience, self._pool, told), Disk(self._patience, told)
+        if options.sync_every_s is not None:
+            self._syncer = Syncer(
+                self._log,
+                options.sync_every_s,
+                lambda error: self._fail(f"the spool cannot be synced ({error})"),
+            )
+        self._opened = True
+
+    def _take_over(self) -> None:
+        """What an earlier start left."""
         if self._log.torn_bytes:
             self._count("batches/torn_bytes", self._log.torn_bytes)
         for batch in self._log.recovered:
@@ -115,20 +125,10 @@ class Delivery:
             self._count("batches/dead_letter", len(batch.skip))
             self._born_s[batch.id] = self._loop.time()
             self._grow(batch.size)
-            for (
-                index,
-                deaths,
-            ) in batch.attempts.items():  # the crawler was killed before it could act on the last
+            for index, deaths in batch.attempts.items():  # it was killed before it could act on the last
                 if index != wire.COMMITTING and deaths >= MAX_DEATHS and index not in batch.skip:
                     self._quarantine(batch, index, "in an earlier start")
             self._pool.submit(batch)
-        if options.sync_every_s is not None:
-            self._syncer = Syncer(
-                self._log,
-                options.sync_every_s,
-                lambda error: self._fail(f"the spool cannot be synced ({error})"),
-            )
-        self._opened = True
 
     @property
     def standing(self) -> Standing:
@@ -142,7 +142,7 @@ class Delivery:
 
         SinkError if that does not come to be. If the spool could not take it, the item is nowhere.
         """
-        if self.backlog > self._options.backlog_bytes or self._waiters or self._disk.cause:
+        if self.backlog > self._options.backlog_bytes or self._gate or self._disk.cause:
             await self._room()
         try:
             size = self._log.append(payload)
@@ -157,7 +157,7 @@ class Delivery:
         safe = self._promise()
         if self._timer is None:
             self._timer = self._loop.call_later(self._options.limits.age_s + _TICK_S, self._cut_if_due)
-        if is_full or safe is not None or self._waiters:  # its age is the timer's business
+        if is_full or safe is not None or self._gate:  # its age is the timer's business
             self._cut_if_due()
             self._let_in()
         if safe is not None:
@@ -267,7 +267,7 @@ class Delivery:
             delay_s = self._disk.refused(error, "the spool cannot be written")
             if delay_s is None:
                 raise SinkError("spool", "(open)", str(error)) from error
-            self._loop.call_later(delay_s, self._let_one_in)
+            self._loop.call_later(delay_s, self._gate.open_once)
             await self._room(first=True)
             try:
                 size = self._log.append(payload)
@@ -301,42 +301,19 @@ class Delivery:
         self._backlog_max = max(self._backlog_max, self.backlog)
 
     async def _room(self, *, first: bool = False) -> None:
-        if self.failure:
-            return
-        waiter = self._loop.create_future()
-        (self._waiters.appendleft if first else self._waiters.append)(waiter)
-        self._cut_if_due()
-        await self._held_back(waiter)
-
-    async def _held_back(self, what: Awaitable[None]) -> None:
-        """Wait for it; count the time in which anybody waits."""
-        if not self._holding:
-            self._held_since_s = self._loop.time()
-        self._holding += 1
-        try:
-            await what
-        finally:
-            self._holding -= 1
-            if not self._holding:
-                self._count("batches/held_back_s", self._loop.time() - self._held_since_s)
+        if not self.failure:
+            self._loop.call_soon(self._cut_if_due)  # once it waits: an idle worker gets what there is
+            await self._gate.wait(first=first)
 
     def _let_in(self) -> None:
-        """Wake the first that waits, if there is room; it wakes the next when its item is in."""
-        while self.failure and self._waiters:
-            self._let_one_in()
-        if not self._disk.cause and self.backlog <= self._options.backlog_bytes:
-            self._let_one_in()
-
-    def _let_one_in(self) -> None:
-        """Wake the first that waits: one tries a disk that was full, a thousand would hold the loop."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+        """The first that waits, if there is room; it lets in the next when its item is in. Everybody, when the run has failed."""
+        if self.failure:
+            self._gate.open()
+        elif not self._disk.cause and self.backlog <= self._options.backlog_bytes:
+            self._gate.open_once()
 
     def _cut_if_due(self) -> None:
-        wanted = bool(self._waiters) or self._options.ack == "commit"
+        wanted = bool(self._gate) or self._options.ack == "commit"
         idle = wanted and self._pool.idle  # which looks at every worker
         if not self._cutting_later and self._batcher.due(self._loop.time(), idle=idle, wanted=wanted):
             self._cut()
@@ -361,9 +338,8 @@ class Delivery:
             if self._acks[""]:
                 self._acks[batch.id] = self._acks[""]
                 self._acks[""] = []
-            if (
-                self._options.ack == "fsync" and self._syncer
-            ):  # a power cut must not change what is in a batch
+            if self._options.ack == "fsync" and self._syncer:
+                # A power cut must not change what is in a batch.
                 self._syncer.written(functools.partial(self._submit, batch))
             else:
                 self._submit(batch)

@@ -1,7 +1,7 @@
 """I/O. Deliver what a run left: ``scrapy batches drain RUN``, or ``python -m scraper.batches.drain RUN_DIR`` without Scrapy.
 
 For runs that were killed or could not store. Uses the steps, the sink and the folder that the run had, and completes its
-replays. Exit code 0: everything is in the store; 1: it is not, the reason is printed; 2: there is nothing to deliver
+replays. Exit code 0: everything is in the store; 1: it is not, or dead letters came of it; 2: there is nothing to deliver
 from, or somebody else is at it.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from scraper.batches import left, spool
-from scraper.batches.afterwards import archive, standing
+from scraper.batches.afterwards import archive, standing, wording
 from scraper.batches.assembly import Options
 from scraper.batches.delivery import Delivery
 from scraper.batches.log import Log
@@ -102,7 +102,8 @@ def told(counts: Counter[str], found: str = "in the spool") -> str:
     """One line on what became of it."""
     n, stored, dead = (counts[f"batches/{name}"] for name in ("recovered", "stored", "dead_letter"))
     dropped = counts["batches/dropped"] + counts["batches/duplicate"]
-    return f"{n} items {found}: {stored} stored, {dead} dead letters, {dropped} dropped"
+    items, letters = wording.count(n, "item"), wording.count(dead, "dead letter")
+    return f"{items} {found}: {stored:,} stored, {letters}, {dropped:,} dropped"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -129,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.write(f"{told(counts)}\n")
     if failure:
         sys.stderr.write(f"{failure}\n")
-    return 1 if failure else 0
+    return 1 if failure or counts["batches/dead_letter"] else 0
 
 
 if __name__ == "__main__":

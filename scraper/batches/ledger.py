@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 import xxhash
 
+from scraper.batches.log import Batch
+
 
 class Opened(msgspec.Struct, frozen=True, tag="opened"):
     """The spool ``uuid`` was taken over; ``about`` is what spool.json says, should that be lost."""
@@ -85,6 +87,17 @@ class Ledger:
         if os.write(self._file, line) != len(line):
             os.write(self._file, b"\n")  # raises the reason
             raise OSError("ledger: short write")
+
+    def attempt(self, batch: Batch, index: int, why: str) -> int:
+        """A worker died over the item; return how many have by now, over all starts."""
+        self.write(Attempt(batch.segment, batch.start, index, why))
+        batch.attempts[index] += 1
+        return batch.attempts[index]
+
+    def quarantine(self, batch: Batch, index: int) -> None:
+        """The item is a dead letter: the batch goes on without it."""
+        self.write(Quarantined(batch.segment, batch.start, index))
+        batch.skip.append(index)
 
     def fileno(self) -> int:
         return self._file

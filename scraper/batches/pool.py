@@ -10,22 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import mmap
-import multiprocessing
 import os
 import signal
-import socket
-import sys
-import types
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from scraper.batches import wire, worker
+from scraper.batches import children, wire, worker
+from scraper.batches.children import Child, Nursery
 from scraper.batches.log import Batch
 
 PREFETCH = (
@@ -56,26 +48,6 @@ class Events(Protocol):
     def rested(self) -> None: ...  # a worker has nothing to do
 
 
-@dataclass(slots=True, eq=False)
-class _Child:
-    process: Any  # multiprocessing's Process of the context in use
-    sock: socket.socket
-    cell: mmap.mmap
-    trace: Path
-    number: int
-    ready: bool = False
-    orders: int = 0
-    inflight: dict[int, Batch] = field(default_factory=dict)  # order -> batch, in the order they were sent
-    finishing: bool = False
-    frames: wire.Frames = field(default_factory=wire.Frames)
-    why: str = ""  # set when we end it
-    seen: tuple[int, int] = (-1, 0)  # the mark at the last look, and since when
-    seen_s: float = 0.0
-    done: int = 0  # batches
-    server: int = 0  # process id of the fork server, which alone knows how it ended
-    retiring: bool = False  # too large: it gets no more batches, and goes when it has done those that it has
-
-
 class Pool:
     """``workers`` >= 1 processes doing ``job``; ``folder`` is for their progress cells and crash traces.
 
@@ -87,11 +59,11 @@ class Pool:
         self, loop: asyncio.AbstractEventLoop, job: worker.Job, workers: int, folder: Path, events: Events,
         preload: tuple[str, ...] = (), item_deadline_s: float = 30.0, max_bytes: int = 1 << 30,
     ) -> None:  # fmt: skip
-        self._loop, self._job, self._workers, self._folder, self._events = loop, job, workers, folder, events
+        self._loop, self._workers, self._events = loop, workers, events
         self._item_deadline_s, self._max_bytes = item_deadline_s, max_bytes
         self._allowed: int | None = None  # batches that may still be sent while the pool is paused
-        self._context = _context(preload)
-        self._children: list[_Child] = []
+        self._nursery = Nursery(job, folder, preload)
+        self._children: list[Child] = []
         self._waiting: deque[Batch] = deque()
         self._finished: asyncio.Future[str | None] | None = None
         self._start_deaths = 0  # in a row
@@ -119,7 +91,7 @@ class Pool:
         answers.
         """
         for number in range(self._workers):
-            child = await self._loop.run_in_executor(None, self._launch, number)
+            child = await self._loop.run_in_executor(None, self._nursery.launch, number, self._loop.time())
             self._watch(child)
         self._tick()
 
@@ -173,36 +145,16 @@ class Pool:
                 await asyncio.sleep(0.005)
             child.process.kill()
             child.process.join()
-            self._forget(child)
+            self._nursery.bury(child)
         self._children.clear()
 
     # --- from start to death -------------------------------------------------------------------------------
 
-    def _launch(self, number: int) -> _Child:
-        ours, theirs = socket.socketpair()
-        cell_path, trace = self._folder / f"worker-{number}.cell", self._folder / f"worker-{number}.trace"
-        cell_path.write_bytes(bytes(wire.CELL_BYTES))  # not truncated to size: a full disk cannot fill a hole
-        trace.touch()
-        arguments = (theirs, self._job, str(number), str(cell_path), str(trace))
-        process = self._context.Process(  # type: ignore[attr-defined]  # every context has it
-            target=worker.main, args=arguments, name=f"batch-worker-{number}", daemon=True
-        )
-        try:
-            with _without_main(), theirs:
-                process.start()
-        except (OSError, EOFError):
-            ours.close()
-            raise
-        ours.setblocking(False)
-        with cell_path.open("r+b") as file:
-            cell = mmap.mmap(file.fileno(), wire.CELL_BYTES)
-        return _Child(process, ours, cell, trace, number, seen_s=self._loop.time(), server=_fork_server())
-
-    def _watch(self, child: _Child) -> None:
+    def _watch(self, child: Child) -> None:
         self._children.append(child)
         self._loop.add_reader(child.sock.fileno(), self._readable, child)
 
-    def _readable(self, child: _Child) -> None:
+    def _readable(self, child: Child) -> None:
         try:
             data = child.sock.recv(1 << 18)
         except BlockingIOError:
@@ -223,16 +175,13 @@ class Pool:
             child.process.kill()  # it may be on its way out, or in a state where only its socket is gone
             self._loop.add_reader(child.process.sentinel, self._reap, child)
 
-    def _reap(self, child: _Child) -> None:
+    def _reap(self, child: Child) -> None:
         self._loop.remove_reader(child.process.sentinel)
         child.process.join()  # the sentinel says that it is over
-        code = child.process.exitcode
         seq, index = wire.marked(child.cell)
-        why = child.why or _cause_of_death(code)
-        if trace := child.trace.read_text(errors="replace").strip():
-            why += f"\n{trace}"
+        why, was_terminated = children.cause_of_death(child), children.was_terminated(child)
         self._children.remove(child)
-        self._forget(child)
+        self._nursery.bury(child)
         if child.retiring and not child.inflight:
             self._events.recycled()
             self._restart(child.number)
@@ -241,10 +190,7 @@ class Pool:
         self._start_deaths = 0 if child.ready else self._start_deaths + 1
         at = child.inflight.pop(seq, None)
         self._waiting.extendleft(reversed(child.inflight.values()))
-        orphaned = code == 255 and not _lives(child.server)
-        if (
-            at and not child.why and (code == -signal.SIGTERM or orphaned)
-        ):  # somebody ends the whole process group; no item did that
+        if at and was_terminated:
             self._waiting.appendleft(at)
             at = None
         self._events.died(at, index, why)
@@ -263,7 +209,7 @@ class Pool:
         if self._closing or self._unfit:
             return
         try:
-            self._watch(self._launch(number))
+            self._watch(self._nursery.launch(number, self._loop.time()))
         except (
             OSError,
             EOFError,
@@ -276,15 +222,9 @@ class Pool:
                 delay_s = min(MAX_RESTART_DELAY_S, 0.1 * 2**self._start_deaths)
                 self._loop.call_later(delay_s, self._restart, number)
 
-    def _forget(self, child: _Child) -> None:
-        child.cell.close()
-        child.process.close()
-        for path in (child.trace, self._folder / f"worker-{child.number}.cell"):
-            path.unlink(missing_ok=True)
-
     # --- work ----------------------------------------------------------------------------------------------
 
-    def _heard(self, child: _Child, message: wire.FromWorker) -> None:
+    def _heard(self, child: Child, message: wire.FromWorker) -> None:
         if isinstance(message, wire.Hello):
             child.ready = True
             self._start_deaths = 0
@@ -311,12 +251,12 @@ class Pool:
             self._part(child)
         self._pump()
 
-    def _part(self, child: _Child) -> None:
+    def _part(self, child: Child) -> None:
         """Let it go: it reads the end of its socket, closes what it has open, and leaves."""
         self._loop.remove_reader(child.sock.fileno())
         child.sock.close()
         self._loop.add_reader(child.process.sentinel, self._reap, child)
-        self._loop.call_later(5.0, _kill, child.process)
+        self._loop.call_later(5.0, children.kill, child.process)
 
     def _pump(self) -> None:
         """Give waiting batches to the workers that have the fewest."""
@@ -337,7 +277,7 @@ class Pool:
         if self.idle:
             self._events.rested()
 
-    def _freest(self) -> _Child | None:
+    def _freest(self) -> Child | None:
         ready = [
             child
             for child in self._children
@@ -345,7 +285,7 @@ class Pool:
         ]
         return min(ready, key=lambda child: len(child.inflight), default=None)
 
-    def _send(self, child: _Child, message: wire.ToWorker) -> None:
+    def _send(self, child: Child, message: wire.ToWorker) -> None:
         with contextlib.suppress(OSError):  # it is dead or dying: its socket's end says so in a moment
             child.sock.sendall(wire.frame(message))
 
@@ -366,67 +306,8 @@ class Pool:
                     os.kill(
                         child.process.pid, signal.SIGABRT
                     )  # faulthandler writes where it is, then it ends
-                self._loop.call_later(1.0, _kill, child.process)
+                self._loop.call_later(1.0, children.kill, child.process)
             elif child.inflight and worker.rss(child.process.pid) > 2 * self._max_bytes:
                 child.why = f"took more than {2 * self._max_bytes >> 20} MB of memory"
                 child.process.kill()
         self._timer = self._loop.call_later(min(1.0, self._item_deadline_s / 4), self._tick)
-
-
-def _kill(process: Any) -> None:
-    with contextlib.suppress(ValueError):  # it is reaped and closed, as it should be
-        process.kill()
-
-
-def _fork_server() -> int:
-    """Process id of the fork server, 0 if there is none. There is no public word for it."""
-    return getattr(forkserver._forkserver, "_forkserver_pid", None) or 0
-
-
-def _lives(server: int) -> bool:
-    """Whether it is the fork server that is there, and no zombie of it; True where the system does not tell."""
-    if not server or not hasattr(os, "waitid"):
-        return True
-    try:
-        return (
-            server == _fork_server()
-            and os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        )
-    except ChildProcessError:
-        return False
-
-
-def _cause_of_death(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exited with code {code}"
-
-
-def _context(preload: tuple[str, ...]) -> BaseContext:
-    """forkserver where it exists: a worker is there in 30 ms, with the sink's libraries in shared memory;
-    else spawn.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    # Not our own modules: the fork server does not know the crawler's sys.path (an egg is in no other place), it
-    # might find another version of them.
-    context.set_forkserver_preload(["msgspec", "xxhash", *preload])
-    return context
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Start a process that does not import our ``__main__`` again.
-
-    multiprocessing lets each child run the parent's main script under another name, so that it finds what was
-    pickled from there. Ours is the ``scrapy`` command: the child would import Scrapy (58 MB, 0.4 s), and a
-    script with no ``if __name__ == "__main__"`` would start the crawl again. It looks for `__spec__` and
-    `__file__` of ``sys.modules["__main__"]`` when a process starts; a bare module has neither.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -110,15 +110,10 @@ class Spool:
             self._release(batch.segment)
 
     def attempt(self, batch: Batch, index: int, why: str) -> int:
-        """A worker died over the item; return how many have by now, over all starts."""
-        self._ledger.write(ledger.Attempt(batch.segment, batch.start, index, why))
-        batch.attempts[index] += 1
-        return batch.attempts[index]
+        return self._ledger.attempt(batch, index, why)
 
     def quarantine(self, batch: Batch, index: int) -> None:
-        """The item is a dead letter (write that first): the batch goes on without it."""
-        self._ledger.write(ledger.Quarantined(batch.segment, batch.start, index))
-        batch.skip.append(index)
+        self._ledger.quarantine(batch, index)
 
     def synced(self) -> Callable[[], None]:
         """See `log.Log`. Segments that nobody needs go with it: not before the ledger's word for it is on the disk, and in a

@@ -16,7 +16,7 @@ from typing import Any
 
 from scraper.sinks import columns
 from scraper.sinks.contract import Row
-from scraper.sinks.remote import parts_for
+from scraper.sinks.files import FileSink
 
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?")  # "-5,00" stays what it is
@@ -24,36 +24,22 @@ _FIELD = re.compile(rb'((?:"[^"]*")*|[^",\r\n]*)(,|\r\n)')  # of a file of ours,
 _END = b"\r\n"
 
 
-class CsvSink:
-    """Rows as lines of CSV in ``out_dir``, or below ``to`` (remote.py)."""
+class CsvSink(FileSink):
+    """Rows as lines of CSV."""
 
     name = "csv"
-    preload: tuple[str, ...] = ()
 
     def __init__(self, out_dir: str, *, to: str = "", storage: dict[str, Any] | None = None) -> None:
-        self._parts = parts_for(out_dir, "csv", to, storage)
-        self.folder = str(self._parts.folder)
-        self.preload = (*self.preload, *self._parts.preload)
+        super().__init__(out_dir, "csv", to, storage)
 
-    def prepare(self) -> None:
-        self._parts.prepare()
-
-    def commit(self, batch_id: str, rows: list[Row]) -> None:
+    def encoded(self, rows: list[Row]) -> bytes:
         names = list(dict.fromkeys(name for row in rows for name in row))
         lines = [_line([_text(name).encode() for name in names])]
         lines += (_line([_field(row.get(name)).encode() for name in names]) for row in rows)
-        data = b"".join(lines)
-        self._parts.add(batch_id, lambda path: _write(path, data))
+        return b"".join(lines)
 
-    def finish(self) -> None:
-        self._parts.merge(_merge)
-
-    def close(self) -> None:
-        self._parts.close()
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    def merge(self, files: list[Path], new_path: Callable[[], Path]) -> None:
+        _merge(files, new_path)
 
 
 def _field(value: Any) -> str:

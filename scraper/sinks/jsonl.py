@@ -16,7 +16,7 @@ import msgspec
 
 from scraper.errors import ConfigError
 from scraper.sinks.contract import Row
-from scraper.sinks.remote import parts_for
+from scraper.sinks.files import FileSink
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -31,45 +31,27 @@ _OPTIONS: dict[int, int] = {
 }
 
 
-class JsonlSink:
+class JsonlSink(FileSink):
     """Rows as lines of JSON in ``out_dir``, or below ``to`` (remote.py). ``compress``: "zstd" (``data-*.jsonl.zst``) or
     nothing.
     """
 
     name = "jsonl"
-    preload: tuple[str, ...] = ()
 
     def __init__(
         self, out_dir: str, *, compress: str = "", to: str = "", storage: dict[str, Any] | None = None
     ) -> None:
         if compress not in ("", "zstd"):
             raise ConfigError("SINK", compress, 'jsonl: compress is "zstd" or ""')
-        self._parts = parts_for(out_dir, "jsonl.zst" if compress else "jsonl", to, storage)
-        self.folder = str(self._parts.folder)
-        self.preload = (*self.preload, *self._parts.preload)
+        super().__init__(out_dir, "jsonl.zst" if compress else "jsonl", to, storage)
         self._compress = bool(compress)
 
-    def prepare(self) -> None:
-        self._parts.prepare()
-
-    def commit(self, batch_id: str, rows: list[Row]) -> None:
+    def encoded(self, rows: list[Row]) -> bytes:
         lines = _ENCODER.encode_lines(rows)
-        data = zstd.compress(lines, options=_OPTIONS) if self._compress else lines
-        self._parts.add(batch_id, lambda path: _write(path, data))
+        return zstd.compress(lines, options=_OPTIONS) if self._compress else lines
 
-    def finish(self) -> None:
-        self._parts.merge(_merge)
-
-    def close(self) -> None:
-        self._parts.close()
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
-def _merge(files: list[Path], new_path: Callable[[], Path]) -> None:
-    with new_path().open("wb") as target:
-        for path in files:
-            with path.open("rb") as source:
-                shutil.copyfileobj(source, target)
+    def merge(self, files: list[Path], new_path: Callable[[], Path]) -> None:
+        with new_path().open("wb") as target:
+            for path in files:
+                with path.open("rb") as source:
+                    shutil.copyfileobj(source, target)

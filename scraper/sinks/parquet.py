@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from scraper.sinks import columns
 from scraper.sinks.contract import Row
-from scraper.sinks.remote import parts_for
+from scraper.sinks.files import FileSink
 
 if TYPE_CHECKING:  # 0.1 GB and 0.3 s: only workers import it
     import pyarrow as pa
@@ -34,40 +34,26 @@ _OPTIONS: dict[str, Any] = {"compression": "zstd", "compression_level": 3}  # 0.
 _PART: dict[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
 
 
-class ParquetSink:
-    """Rows as Parquet files in ``out_dir``."""
+class ParquetSink(FileSink):
+    """Rows as Parquet files."""
 
     name = "parquet"
-    preload: tuple[str, ...] = (
-        "pyarrow.parquet",
-        "pandas",
-    )  # pyarrow imports pandas, where there is one, at its first array: 0.9 s
+    # pyarrow imports pandas, where there is one, at its first array: 0.9 s
+    preload: tuple[str, ...] = ("pyarrow.parquet", "pandas")
 
     def __init__(self, out_dir: str, *, to: str = "", storage: dict[str, Any] | None = None) -> None:
-        self._parts = parts_for(out_dir, "parquet", to, storage)
-        self.folder = str(self._parts.folder)
-        self.preload = (*self.preload, *self._parts.preload)
+        super().__init__(out_dir, "parquet", to, storage)
 
-    def prepare(self) -> None:
-        self._parts.prepare()
+    def encoded(self, rows: list[Row]) -> pa.Buffer:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-    def commit(self, batch_id: str, rows: list[Row]) -> None:
-        self._parts.add(batch_id, lambda path: _write(path, rows))
+        file = pa.BufferOutputStream()  # in one piece: Parquet's own writes are small
+        pq.write_table(_table(rows), file, **_PART)
+        return file.getvalue()
 
-    def finish(self) -> None:
-        self._parts.merge(_merge)
-
-    def close(self) -> None:
-        self._parts.close()
-
-
-def _write(path: Path, rows: list[Row]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = pa.BufferOutputStream()  # written in one piece: Parquet's own pieces are small
-    pq.write_table(_table(rows), file, **_PART)
-    path.write_bytes(file.getvalue())
+    def merge(self, files: list[Path], new_path: Callable[[], Path]) -> None:
+        _merge(files, new_path)
 
 
 def _table(rows: list[Row]) -> pa.Table:

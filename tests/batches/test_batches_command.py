@@ -47,7 +47,7 @@ def test_a_killed_run_is_found_looked_into_and_drained(tmp_path: Path) -> None:
     assert [json.loads(line)["item"]["n"] for line in found.stdout.splitlines()] == [0, 1]
     found = batches(tmp_path, "drain", NAME)
     assert (found.returncode, found.stderr) == (1, "")
-    assert found.stdout.startswith("250 items in the spool: 249 stored, 1 dead letters, 0 dropped\n")
+    assert found.stdout.startswith("250 items in the spool: 249 stored, 1 dead letter, 0 dropped\n")
     out = json.loads((tmp_path / "runs" / NAME / "spool" / "spool.json").read_text())["job"]["out_dir"]
     found = batches(tmp_path, "sql", "select count(*) n, min(run) run from records", NAME, "--json")
     assert json.loads(found.stdout) == {"n": 249, "run": NAME}, (found.stderr, out)

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from scraper.batches import pool as pools
-from scraper.batches import wire, worker
+from scraper.batches import children, wire, worker
 from scraper.batches.delivery import Delivery
 from scraper.batches.pool import MIN_BATCHES
 from tests.batches.harness import POISON, Run, pool_of, until
@@ -140,7 +139,7 @@ def test_sigterm_to_a_worker_is_nobodys_fault(tmp_path: Path, fork_server_too: b
             await until(lambda: any(child.inflight for child in pool_of(delivery)._children))
             await asyncio.sleep(0.05)
             if fork_server_too:
-                os.kill(pools._fork_server(), signal.SIGTERM)
+                os.kill(children.fork_server(), signal.SIGTERM)
             os.kill(pool_of(delivery).pids[0], signal.SIGTERM)
             await asyncio.sleep(0.05)
 
@@ -169,7 +168,7 @@ def test_a_worker_that_dies_over_the_reading_of_an_item_blames_it(tmp_path: Path
     """Its deaths have an end, too: an item that is too large to be decoded must not come for ever."""
     run = Run(tmp_path, steps=[], items=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pools, "worker", SimpleNamespace(main=dies_over_large_ones, rss=worker.rss))
+        patch.setattr(children, "worker", SimpleNamespace(main=dies_over_large_ones))
         run.deliver({"x": n == 1} for n in range(3))
     assert run.numbers() == [0, 2]
     assert run.count("quarantined") == 1
@@ -225,7 +224,7 @@ def test_a_slow_sink_is_not_a_hung_item(tmp_path: Path) -> None:
 
 def test_spawn_where_there_is_no_forkserver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that are spawned do the same, and do not import the crawl's script either."""
-    monkeypatch.setattr(pools.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr(children.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     run = Run(tmp_path, steps=["tests.batches.poison.modules", POISON])
     run.deliver({"do": "kill" if n == 3 else None} for n in range(20))
     assert run.numbers() == [n for n in range(20) if n != 3]

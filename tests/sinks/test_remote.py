@@ -6,7 +6,6 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,6 @@ from tests.sinks import remote_servers
 from tests.sinks.remote_servers import BUCKET, S3, SECRET, Remote, Sftp
 
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3]:
-    with remote_servers.s3() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
-    with remote_servers.sftp(tmp_path_factory.mktemp("sftp")) as server:
-        yield server
-
-
-@pytest.fixture(params=["s3", "sftp"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Remote:
-    return Remote(request.getfixturevalue(request.param), tmp_path / "out")
 
 
 class TestJsonlAtS3(SinkContract):

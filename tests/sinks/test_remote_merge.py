@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,10 @@ from scraper.sinks.contract import load
 from scraper.sinks.remote import RemoteParts
 from scraper.sinks.remote_store import Store
 from tests.contracts.sink import FINISHING, SINK_OF_MINE
-from tests.sinks import remote_servers
-from tests.sinks.remote_servers import S3, Remote, Sftp
+from tests.sinks.remote_servers import Remote
 from tests.sinks.test_parts import Cut, concatenate
 
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3]:
-    with remote_servers.s3() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
-    with remote_servers.sftp(tmp_path_factory.mktemp("sftp")) as server:
-        yield server
-
-
-@pytest.fixture(params=["s3", "sftp"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Remote:
-    return Remote(request.getfixturevalue(request.param), tmp_path / "out")
 
 
 def test_a_merge_that_is_cut_off_is_completed_by_the_next_start(

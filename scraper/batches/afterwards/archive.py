@@ -63,13 +63,10 @@ class Archive:
         self._ledger.write(ledger.Done(batch.segment, batch.start, batch.end))
 
     def attempt(self, batch: Batch, index: int, why: str) -> int:
-        self._ledger.write(ledger.Attempt(batch.segment, batch.start, index, why))
-        batch.attempts[index] += 1
-        return batch.attempts[index]
+        return self._ledger.attempt(batch, index, why)
 
     def quarantine(self, batch: Batch, index: int) -> None:
-        self._ledger.write(ledger.Quarantined(batch.segment, batch.start, index))
-        batch.skip.append(index)
+        self._ledger.quarantine(batch, index)
 
     def synced(self) -> Callable[[], None]:
         file = os.dup(self._ledger.fileno())
