@@ -52,10 +52,10 @@ class Nursery:
 
     def launch(self, number: int, now_s: float) -> Child:
         """Start one. OSError or EOFError if it cannot be, as when the fork server has just died: the next try starts another."""
-        ours, theirs = socket.socketpair()
         cell_path, trace = self._folder / f"worker-{number}.cell", self._folder / f"worker-{number}.trace"
         cell_path.write_bytes(bytes(wire.CELL_BYTES))  # not truncated to size: a full disk cannot fill a hole
         trace.touch()
+        ours, theirs = socket.socketpair()
         arguments = (theirs, self._job, str(number), str(cell_path), str(trace))
         process = self._context.Process(  # type: ignore[attr-defined]  # every context has it
             target=worker.main, args=arguments, name=f"batch-worker-{number}", daemon=True

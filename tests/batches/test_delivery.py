@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -201,6 +202,19 @@ def test_wrong_steps_sinks_and_folders_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(SinkError, match=f"{tmp_path}/out"):
         Run(tmp_path).deliver([])
+
+
+def test_a_start_that_fails_leaves_neither_a_worker_nor_the_lock(tmp_path: Path) -> None:
+    """The second of two workers cannot be started: the first goes, and the next start finds the spool free."""
+    in_the_way = tmp_path / "run" / "spool" / "worker-1.cell"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        Run(tmp_path, workers=2).deliver([{}])
+    assert multiprocessing.active_children() == []
+    in_the_way.rmdir()
+    run = Run(tmp_path, workers=2)
+    run.deliver([{}])
+    assert run.numbers() == [0]
 
 
 @pytest.fixture
