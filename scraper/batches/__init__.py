@@ -8,6 +8,7 @@ ledger.py   I/O   what became of each batch               left.py      I/O   wha
 worker.py   I/O   one batch: read, steps, sink, answer    pool.py      I/O   starts and watches the workers
 delivery.py I/O   all of it together, on an asyncio loop  assembly.py  I/O   what a delivery is made of
 refusals.py I/O   a store or disk that takes nothing      syncer.py    I/O   spool to disk, in a thread
+gate.py     I/O   where puts wait for room                children.py  I/O   worker processes: started, ended
 inline.py   I/O   no processes, for debugging             dead_letters.py I/O  what no step or sink could take
 drain.py    I/O   delivers what a killed run left         middleware.py ADAPTER  which page an item came from
 pipeline.py ADAPTER  items in, stats out
