@@ -93,7 +93,7 @@ class Command(ScrapyCommand):
             for one in found:
                 print(json.dumps(wording.facts(one, now, self._runs)))
         elif not found:
-            print(f"all {len(folders)} runs in {self._data_dir / 'runs'} have stored everything")
+            print(f"{wording.count(len(folders), 'run')} in {self._data_dir / 'runs'}, all stored")
         else:
             printing.status(found, now, self._runs)
         return DONE if all(one.is_done or one.holder for one in found) else LEFT
